@@ -1,0 +1,74 @@
+//! Sessions and tokens: what proves that a caller is somebody.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::{SessionId, UserId};
+use crate::user::{Actor, User};
+use crate::Timestamp;
+
+/// SHA-256 of a token; the only form in which a token is stored.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TokenHash(String);
+
+impl TokenHash {
+    pub fn of(token: &str) -> Self {
+        Self(hex::encode(Sha256::digest(token.as_bytes())))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(..)")
+    }
+}
+
+/// What a valid access token says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessClaims {
+    pub user: UserId,
+    pub session: SessionId,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// An access token that was checked for signature and time, with its hash for the blacklist.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PresentedToken {
+    pub claims: AccessClaims,
+    pub hash: TokenHash,
+}
+
+/// A login that is about to be stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewSession {
+    pub session: SessionId,
+    pub user: UserId,
+    pub refresh_hash: TokenHash,
+    pub device: Option<String>,
+    pub ip: Option<String>,
+    pub expires_at: Timestamp,
+}
+
+/// What became of a refresh token that was presented.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rotation {
+    /// The token was good; it is used up, and the new one is stored.
+    Rotated { user: User, session: SessionId },
+    /// The token had been used before: its whole session is revoked now.
+    Reused { user: UserId, session: SessionId },
+    /// Not known, expired, revoked, or its user is not active.
+    Invalid,
+}
+
+/// Who is behind a presented token, as the store knows at this moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    pub user: User,
+    pub actor: Actor,
+}

@@ -1,0 +1,184 @@
+//! What an execution is given, what it reports, and how it can end badly.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use crate::ids::RequestId;
+use crate::request::{Submission, SubmissionKind};
+use crate::review::Position;
+use crate::target::{Limits, Target};
+use crate::text::DatabaseName;
+
+/// How many rows of a result are kept beside the request for a quick look.
+pub const PREVIEW_ROWS: usize = 100;
+
+/// Everything that an executor needs for one run.
+#[derive(Clone, Debug)]
+pub struct ExecutionOrder {
+    pub request: RequestId,
+    pub target: Target,
+    pub database: DatabaseName,
+    pub credentials: Credentials,
+    pub submission: Submission,
+    pub limits: Limits,
+    /// True when the target or the request is read-only.
+    pub read_only: bool,
+}
+
+impl ExecutionOrder {
+    pub fn kind(&self) -> SubmissionKind {
+        self.submission.kind
+    }
+}
+
+/// A login to a target. Never printed, never serialised.
+#[derive(Clone)]
+pub struct Credentials {
+    pub username: String,
+    pub password: SecretString,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// A column of a result.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Column {
+    pub name: String,
+    /// The server's name of the type, for example `timestamptz` or `_int4`.
+    pub type_name: String,
+}
+
+/// A part of a result: rows of one statement as NDJSON, each line one JSON array of the row's values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ResultChunk {
+    /// Counts from 0 in the order of execution.
+    pub statement: u32,
+    pub rows: u32,
+    /// Whole lines only, each ending in `\n`.
+    pub ndjson: Bytes,
+}
+
+/// What became of one statement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StatementReport {
+    /// The command, for example `SELECT`, `INSERT` or `CREATE TABLE`.
+    pub command: String,
+    /// Present when the statement returns rows, even when there are none.
+    pub columns: Option<Vec<Column>>,
+    /// Rows kept in the result.
+    pub rows: u64,
+    /// What the server counted: rows selected, inserted, updated, deleted.
+    pub affected: Option<u64>,
+    /// Rows were left out because of a limit.
+    pub truncated: bool,
+}
+
+/// A message that the server sent along the way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    pub severity: String,
+    pub code: String,
+    pub message: String,
+}
+
+/// What a successful execution reports.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ExecutionReport {
+    pub statements: Vec<StatementReport>,
+    pub notices: Vec<Notice>,
+    /// From the first statement sent to the commit confirmed.
+    pub duration: Duration,
+}
+
+impl ExecutionReport {
+    pub fn truncated(&self) -> bool {
+        self.statements.iter().any(|s| s.truncated)
+    }
+}
+
+/// The first rows of a result, each with the number of its statement; a row is a JSON array in text.
+pub type Preview = Vec<PreviewRow>;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PreviewRow {
+    pub statement: u32,
+    pub json: String,
+}
+
+/// An error that the target's server reported.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DatabaseError {
+    /// SQLSTATE, or MongoDB's `codeName`.
+    pub code: String,
+    pub severity: String,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// Counts from 0.
+    pub statement: Option<u32>,
+    /// In the submitter's text.
+    pub position: Option<Position>,
+}
+
+/// Why a request failed, as its requester reads it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// A plain sentence that says what happened. It never holds a credential.
+    pub message: String,
+    /// What the server said, where it said something.
+    pub database_error: Option<DatabaseError>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FailureKind {
+    /// What was approved is not what would run now, or may not run any more.
+    Refused,
+    /// The credentials could not be had, or the target did not accept them.
+    Credentials,
+    /// The target could not be reached.
+    TargetUnavailable,
+    /// The server reported an error; nothing of the request took effect.
+    Database,
+    /// The limit on time ran out; nothing of the request took effect.
+    TimedOut,
+    /// The portal itself failed; nothing of the request took effect.
+    Internal,
+    /// A person looked into an interrupted request and said that it failed.
+    Resolved,
+}
+
+impl FailureKind {
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Credentials,
+        Self::TargetUnavailable,
+        Self::Database,
+        Self::TimedOut,
+        Self::Internal,
+        Self::Resolved,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Credentials => "credentials",
+            Self::TargetUnavailable => "target_unavailable",
+            Self::Database => "database",
+            Self::TimedOut => "timed_out",
+            Self::Internal => "internal",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == text)
+    }
+}

@@ -1,0 +1,68 @@
+//! The store of requests.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::audit::AuditEntry;
+use crate::ids::{InstanceId, PodId, RequestId, UserId};
+use crate::lifecycle::Transition;
+use crate::page::{Page, PageRequest};
+use crate::policy::Visibility;
+use crate::request::{Effect, Request, StateKind};
+use crate::target::Engine;
+use crate::Timestamp;
+
+/// What a list is narrowed to; `None` does not narrow.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RequestFilter {
+    /// Any of these; empty does not narrow.
+    pub states: Vec<StateKind>,
+    pub instance: Option<InstanceId>,
+    pub pod: Option<PodId>,
+    pub requester: Option<UserId>,
+    pub not_requester: Option<UserId>,
+    pub engine: Option<Engine>,
+    pub created_from: Option<Timestamp>,
+    /// Exclusive.
+    pub created_before: Option<Timestamp>,
+}
+
+/// Why a transition was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum TransitionError {
+    #[error("the request does not exist")]
+    NotFound,
+    /// Somebody was faster.
+    #[error("the request has changed meanwhile; it is {current} now")]
+    Conflict { current: StateKind },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Requests and their transitions.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait RequestStore: Send + Sync {
+    /// Stores a new request with version 1. MUST write the request, the audit entry and the jobs of the
+    /// effects in one transaction, and MUST announce the change after the commit.
+    async fn insert(&self, request: &Request, audit: &AuditEntry, effects: &[Effect]) -> Result<(), StoreError>;
+
+    async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError>;
+
+    /// MUST show nothing outside of `visibility`. Newest first. `Page::next` is absent at the end of the list.
+    async fn list(
+        &self,
+        visibility: &Visibility,
+        filter: &RequestFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Request>, StoreError>;
+
+    /// Stores a transition that is based on `expected_version`, as compare-and-swap: when the stored version
+    /// differs it MUST change nothing and report a conflict. The state, the audit entry and the jobs of the
+    /// effects MUST be written in one transaction; approvals that the new state does not count any more MUST
+    /// NOT be counted again. Returns the stored request with its new version. Announces the change after the commit.
+    ///
+    /// Transitions of an executing request go through [`super::JobQueue::finish_execution`] instead, but for
+    /// the request to cancel.
+    async fn commit(&self, transition: &Transition) -> Result<Request, TransitionError>;
+}

@@ -1,0 +1,185 @@
+//! Targets: the database servers that requests run against, and the limits that hold there.
+
+use std::time::Duration;
+
+use crate::ids::{InstanceId, PodId};
+use crate::text::{DatabaseName, DisplayName};
+use crate::Timestamp;
+
+/// The kind of server behind a target.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Engine {
+    Postgresql,
+    Mongodb,
+}
+
+impl Engine {
+    pub const ALL: [Self; 2] = [Self::Postgresql, Self::Mongodb];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgresql => "postgresql",
+            Self::Mongodb => "mongodb",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|e| e.as_str() == text)
+    }
+}
+
+/// How the connection to a target is protected, in the words of PostgreSQL's `sslmode`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TlsMode {
+    /// No TLS: the explicit statement that credentials may travel in the clear.
+    Disable,
+    /// TLS, without looking at the certificate.
+    Require,
+    /// TLS with a certificate of a known authority.
+    VerifyCa,
+    /// TLS with a certificate of a known authority for exactly this host. The default.
+    VerifyFull,
+}
+
+impl TlsMode {
+    pub const ALL: [Self; 4] = [Self::Disable, Self::Require, Self::VerifyCa, Self::VerifyFull];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| m.as_str() == text)
+    }
+}
+
+/// Where a target's credentials are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CredentialSourceKind {
+    Env,
+    Aws,
+    Sealed,
+}
+
+impl CredentialSourceKind {
+    pub const ALL: [Self; 3] = [Self::Env, Self::Aws, Self::Sealed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::Aws => "aws",
+            Self::Sealed => "sealed",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
+    }
+}
+
+/// Names a credential without holding one: a source and the name under which it is kept there.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CredentialRef {
+    pub source: CredentialSourceKind,
+    pub reference: String,
+}
+
+/// What one execution may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Longest time for the whole execution.
+    pub timeout: Duration,
+    /// Longest wait for a lock.
+    pub lock_timeout: Duration,
+    /// Rows kept per request.
+    pub max_rows: u64,
+    /// Bytes of JSON kept per request, before compression.
+    pub max_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(5),
+            max_rows: 100_000,
+            max_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// One registered database server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    pub id: InstanceId,
+    pub name: DisplayName,
+    pub engine: Engine,
+    pub description: Option<String>,
+    pub host: String,
+    pub port: u16,
+    pub tls: TlsMode,
+    pub credentials: CredentialRef,
+    /// Rises with every change of host, port, TLS or credential reference.
+    pub connection_revision: i32,
+    /// The connection revision for which an admin bound the credentials; anything else means "no credentials".
+    pub bound_revision: Option<i32>,
+    pub active: bool,
+    pub read_only: bool,
+    /// The target explicitly accepts a superuser or a role that reaches files or programs of the server.
+    pub allow_privileged_role: bool,
+    /// `search_path` for executions; `None` leaves the database's own.
+    pub search_path: Option<String>,
+    pub limits: Limits,
+    /// Distinct approvers that a request needs; at least 1.
+    pub approvals_needed: u16,
+    /// How long a request waits for its approval, and an approval for its execution.
+    pub approval_ttl: Duration,
+    /// The PODs that may submit to this target and decide on what is submitted.
+    pub pods: Vec<PodId>,
+}
+
+impl Target {
+    /// Whether an admin has bound the credentials for the connection as it is now.
+    pub fn credentials_bound(&self) -> bool {
+        self.bound_revision == Some(self.connection_revision)
+    }
+
+    pub fn admits_pod(&self, pod: &PodId) -> bool {
+        self.pods.contains(pod)
+    }
+}
+
+/// A database on a target, as known to the portal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetDatabase {
+    pub name: DatabaseName,
+    pub description: Option<String>,
+    pub source: DatabaseSource,
+    pub active: bool,
+    pub last_seen_at: Option<Timestamp>,
+}
+
+/// How the portal learnt of a database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DatabaseSource {
+    Synced,
+    Manual,
+}
+
+impl DatabaseSource {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Manual => "manual",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Synced, Self::Manual].into_iter().find(|s| s.as_str() == text)
+    }
+}
