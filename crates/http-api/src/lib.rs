@@ -1,1 +1,21 @@
-//! http-api
+//! The HTTP API: routes, wire types, middleware, OpenAPI.
+//!
+//! The only crate that knows HTTP. It decides nothing: rules live in `domain`.
+
+mod alias;
+mod auth;
+mod body;
+mod cursor;
+mod dto;
+mod error;
+mod headers;
+mod jwt;
+mod openapi;
+mod rate_limit;
+mod routes;
+mod server;
+
+pub use jwt::{JwtAccessTokens, JwtSettings, WeakKey};
+pub use openapi::document as openapi_document;
+pub use rate_limit::RateLimits;
+pub use server::{app, serve, Api, ApiSettings};

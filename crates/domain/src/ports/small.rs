@@ -7,7 +7,6 @@ use uuid::Uuid;
 use crate::audit::AuditEntry;
 use crate::auth::AccessClaims;
 use crate::execution::Credentials;
-use crate::ids::SessionId;
 use crate::job::NotificationJob;
 use crate::request::Request;
 use crate::target::{CredentialRef, CredentialSourceKind};
@@ -72,8 +71,6 @@ pub trait AccessTokens: Send + Sync {
     fn sign(&self, claims: &AccessClaims) -> SecretString;
     /// MUST refuse every other algorithm, issuer, audience and token type, and MUST look at `expires_at`.
     fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, InvalidToken>;
-    /// The id of the session in a token that is refused for nothing but its time, for logging out late.
-    fn session_of_expired(&self, token: &str) -> Option<SessionId>;
 }
 
 /// Why credentials could not be had. The cause goes to the log, never to a requester.

@@ -184,7 +184,7 @@ pub enum InvalidTransition {
     AlreadyApproved,
     #[error("the request has changed since the approver saw it")]
     DigestMismatch { current: Digest },
-    #[error("the request was edited, so an approval has to name the digest that the approver saw")]
+    #[error("an approval of this request has to name the digest that the approver saw")]
     DigestRequired,
 }
 

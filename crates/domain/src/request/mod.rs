@@ -1,8 +1,6 @@
 //! A request: what somebody wants to run, where, and how far it has come.
 
 mod machine;
-#[cfg(test)]
-mod machine_tests;
 mod state;
 
 pub use machine::{Edit, Effect, Event, EventKind, InvalidTransition, NotificationKind};

@@ -1,0 +1,181 @@
+//! Logging in, staying logged in, logging out, and who is calling.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use crate::audit::{AuditEntry, Entity, EntityKind};
+use crate::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash};
+use crate::ids::{SessionId, UserId};
+use crate::ports::{
+    AccessTokens, AuditLog, Clock, IdGenerator, InvalidToken, PasswordHasher, SecretGenerator, SessionStore,
+    StoreError, UserStore,
+};
+use crate::text::Email;
+use crate::user::{Actor, Origin, User};
+use crate::Timestamp;
+
+/// How long tokens live.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthSettings {
+    pub access_ttl: Duration,
+    /// Of a login, counted from the password; refreshing does not prolong it.
+    pub session_ttl: Duration,
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self { access_ttl: Duration::from_secs(15 * 60), session_ttl: Duration::from_secs(7 * 24 * 3600) }
+    }
+}
+
+/// Why somebody is not let in. The messages do not tell which accounts exist.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error("the e-mail address or the password is wrong")]
+    WrongLogin,
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    /// The token was good once, but its session, its user or the token itself is not accepted any more.
+    #[error("the session has ended")]
+    Ended,
+    #[error("the refresh token is not valid")]
+    InvalidRefresh,
+    #[error("the refresh token was used before, so its session was ended")]
+    ReusedRefresh,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A fresh pair of tokens.
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub access_token: SecretString,
+    pub access_ttl: Duration,
+    pub refresh_token: SecretString,
+    pub user: User,
+}
+
+/// An authenticated call.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub user: User,
+    pub actor: Actor,
+    pub token: PresentedToken,
+}
+
+/// See the module.
+pub struct Authentication {
+    pub users: Arc<dyn UserStore>,
+    pub sessions: Arc<dyn SessionStore>,
+    pub audit: Arc<dyn AuditLog>,
+    pub passwords: Arc<dyn PasswordHasher>,
+    pub tokens: Arc<dyn AccessTokens>,
+    pub secrets: Arc<dyn SecretGenerator>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn IdGenerator>,
+    pub settings: AuthSettings,
+}
+
+impl std::fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authentication").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Authentication {
+    /// Trades an e-mail address and a password for tokens. A failure is put on the audit trail.
+    pub async fn login(&self, email: &Email, password: &SecretString, origin: &Origin) -> Result<LoggedIn, AuthError> {
+        let found = self.users.find_by_email(email).await?;
+        let hash = found.as_ref().map(|f| f.password_hash.clone());
+        let matches = self.passwords.verify(password, hash).await;
+        let now = self.clock.now();
+        let Some(user) = found.map(|f| f.user).filter(|user| matches && user.active) else {
+            self.audit
+                .record(AuditEntry {
+                    user: None,
+                    action: "session.login_failed".to_owned(),
+                    entity: Entity::new(EntityKind::User, email),
+                    old_values: None,
+                    new_values: None,
+                    origin: origin.clone(),
+                    at: now,
+                })
+                .await?;
+            return Err(AuthError::WrongLogin);
+        };
+        let session = SessionId::from_uuid(self.ids.new_id());
+        let refresh_token = self.secrets.new_token();
+        let new = NewSession {
+            session,
+            user: user.id,
+            refresh_hash: TokenHash::of(refresh_token.expose_secret()),
+            device: origin.user_agent.clone(),
+            ip: origin.ip.clone(),
+            expires_at: now + self.settings.session_ttl,
+        };
+        let audit = session_audit("session.login", user.id, session, origin, now);
+        self.sessions.open(&new, &audit).await?;
+        Ok(self.tokens_for(user, session, refresh_token, now))
+    }
+
+    /// Trades a refresh token for new tokens; the old one is used up.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, AuthError> {
+        let now = self.clock.now();
+        let next = self.secrets.new_token();
+        let presented = TokenHash::of(refresh_token);
+        match self.sessions.rotate(&presented, &TokenHash::of(next.expose_secret()), now).await? {
+            Rotation::Rotated { user, session } => Ok(self.tokens_for(user, session, next, now)),
+            Rotation::Reused { user, session } => {
+                tracing::warn!(%user, %session, "a refresh token was used twice; its session was ended");
+                Err(AuthError::ReusedRefresh)
+            }
+            Rotation::Invalid => Err(AuthError::InvalidRefresh),
+        }
+    }
+
+    /// Says who presents an access token, as of this moment.
+    pub async fn authenticate(&self, access_token: &str) -> Result<Caller, AuthError> {
+        let claims = self.tokens.verify(access_token, self.clock.now())?;
+        let token = PresentedToken { claims, hash: TokenHash::of(access_token) };
+        let Some(Principal { user, actor }) = self.sessions.principal(&token).await? else {
+            return Err(AuthError::Ended);
+        };
+        Ok(Caller { user, actor, token })
+    }
+
+    /// Ends the caller's session; their access token is refused from now on, in every process.
+    pub async fn logout(&self, caller: &Caller, origin: &Origin) -> Result<(), AuthError> {
+        let now = self.clock.now();
+        let session = caller.token.claims.session;
+        let audit = session_audit("session.logout", caller.user.id, session, origin, now);
+        Ok(self.sessions.close(&caller.token, now, &audit).await?)
+    }
+
+    /// Ends all sessions of the caller.
+    pub async fn logout_all(&self, caller: &Caller, origin: &Origin) -> Result<(), AuthError> {
+        let now = self.clock.now();
+        let audit = session_audit("session.logout_all", caller.user.id, caller.token.claims.session, origin, now);
+        Ok(self.sessions.close_all(caller.user.id, now, &audit).await?)
+    }
+
+    fn tokens_for(&self, user: User, session: SessionId, refresh_token: SecretString, now: Timestamp) -> LoggedIn {
+        let access_ttl = self.settings.access_ttl;
+        let claims = AccessClaims { user: user.id, session, issued_at: now, expires_at: now + access_ttl };
+        LoggedIn { access_token: self.tokens.sign(&claims), access_ttl, refresh_token, user }
+    }
+}
+
+fn session_audit(action: &str, user: UserId, session: SessionId, origin: &Origin, at: Timestamp) -> AuditEntry {
+    AuditEntry {
+        user: Some(user),
+        action: action.to_owned(),
+        entity: Entity::new(EntityKind::Session, session),
+        old_values: None,
+        new_values: Some(json!({ "channel": origin.channel.as_str() })),
+        origin: origin.clone(),
+        at,
+    }
+}

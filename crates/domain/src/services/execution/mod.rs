@@ -1,0 +1,277 @@
+//! The execution worker: claims approved requests, runs each once, writes how it ended.
+//!
+//! A request is executing in the store before anything is sent to a target, and no failure here puts it
+//! back into the queue: what cannot be finished becomes `interrupted` through the reaper.
+
+mod lease;
+mod outcome;
+mod preview;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::lease::LeaseKeeper;
+use self::outcome::Outcome;
+use self::preview::PreviewSink;
+use super::error_chain;
+use crate::execution::ExecutionOrder;
+use crate::ids::RequestId;
+use crate::job::{Lease, WorkerId};
+use crate::lifecycle::transition;
+use crate::ports::{
+    Change, ChangeFeed, Clock, CredentialSource, ExecutionClaim, FinishError, JobQueue, RequestStore, ResultStore,
+    StoreError, TargetExecutor,
+};
+use crate::request::{Event, Request, StateKind};
+use crate::target::{CredentialSourceKind, Engine, Target};
+use crate::user::Origin;
+
+/// How the worker works.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutionSettings {
+    /// Executions at the same time in this process.
+    pub concurrency: usize,
+    /// How long a process may be silent before its executions count as lost.
+    pub lease: Duration,
+    /// How often a lease is renewed; well below `lease`.
+    pub renew_every: Duration,
+    /// How often to look for work when there is no news.
+    pub poll: Duration,
+    /// How long a stopping process waits for its executions before it cancels them.
+    pub drain: Duration,
+}
+
+impl Default for ExecutionSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: 8,
+            lease: Duration::from_secs(30),
+            renew_every: Duration::from_secs(5),
+            poll: Duration::from_secs(2),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// See the module.
+pub struct ExecutionWorker {
+    pub queue: Arc<dyn JobQueue>,
+    pub requests: Arc<dyn RequestStore>,
+    pub results: Arc<dyn ResultStore>,
+    pub executors: HashMap<Engine, Arc<dyn TargetExecutor>>,
+    pub credentials: HashMap<CredentialSourceKind, Arc<dyn CredentialSource>>,
+    pub changes: Arc<dyn ChangeFeed>,
+    pub clock: Arc<dyn Clock>,
+    pub worker: WorkerId,
+    pub settings: ExecutionSettings,
+}
+
+impl std::fmt::Debug for ExecutionWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecutionWorker")
+            .field("worker", &self.worker)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ExecutionWorker {
+    /// Claims and runs until told to stop; then waits for what runs, and cancels what takes too long.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let running = TaskTracker::new();
+        let drain = CancellationToken::new();
+        let permits = Arc::new(Semaphore::new(self.settings.concurrency.max(1)));
+        let mut news = self.changes.subscribe();
+        while !stop.is_cancelled() {
+            let permit = tokio::select! {
+                () = stop.cancelled() => break,
+                permit = Arc::clone(&permits).acquire_owned() => permit.expect("the semaphore is never closed"),
+            };
+            match self.claim().await {
+                Ok(Some(claim)) => {
+                    let (worker, drain) = (Arc::clone(&self), drain.clone());
+                    running.spawn(async move {
+                        worker.handle(claim, drain).await;
+                        drop(permit);
+                    });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error_chain(&error), "executions wait for the portal database");
+                }
+            }
+            drop(permit);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(self.settings.poll) => {}
+                () = wait_for_jobs(&mut news) => {}
+            }
+        }
+        running.close();
+        if tokio::time::timeout(self.settings.drain, running.wait()).await.is_err() {
+            tracing::warn!(executions = running.len(), "cancelling executions that outlast the draining");
+            drain.cancel();
+            running.wait().await;
+        }
+    }
+
+    /// Claims and runs one execution, if one is due, to its end. True when there was one.
+    pub async fn run_one(&self) -> Result<bool, StoreError> {
+        let Some(claim) = self.claim().await? else { return Ok(false) };
+        self.handle(claim, CancellationToken::new()).await;
+        Ok(true)
+    }
+
+    async fn claim(&self) -> Result<Option<ExecutionClaim>, StoreError> {
+        let now = self.clock.now();
+        self.queue.claim_execution(&self.worker, now, now + self.settings.lease).await
+    }
+
+    async fn handle(&self, claim: ExecutionClaim, drain: CancellationToken) {
+        match claim {
+            ExecutionClaim::Refused { request } => {
+                tracing::info!(request = %request.id, "refused to execute: what was approved is not what would run");
+            }
+            ExecutionClaim::Started { lease, request, target } => {
+                self.execute(lease, *request, *target, drain).await;
+            }
+        }
+    }
+
+    async fn execute(&self, lease: Lease, request: Request, target: Target, drain: CancellationToken) {
+        let id = request.id;
+        let keeper = LeaseKeeper {
+            queue: Arc::clone(&self.queue),
+            requests: Arc::clone(&self.requests),
+            changes: Arc::clone(&self.changes),
+            clock: Arc::clone(&self.clock),
+            lease: lease.clone(),
+            request: id,
+            settings: self.settings,
+            cancel: CancellationToken::new(),
+        };
+        let cancel = keeper.cancel.clone();
+        // The lease is kept until the end is written: however long the store is away, nobody else may
+        // take the request for lost while this process still knows its outcome.
+        let keep = keeper.keep(drain);
+        let work = async {
+            let outcome = self.run_order(&lease, request, target, cancel).await;
+            self.finish(&lease, id, outcome).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = keep => unreachable_keeper(id),
+        }
+    }
+
+    async fn run_order(&self, lease: &Lease, request: Request, target: Target, cancel: CancellationToken) -> Outcome {
+        let id = request.id;
+        let Some(executor) = self.executors.get(&target.engine) else {
+            return Outcome::internal("This portal has no executor for the instance's kind of database.");
+        };
+        let Some(source) = self.credentials.get(&target.credentials.source) else {
+            return Outcome::credentials(&target);
+        };
+        let credentials = match source.fetch(&target.credentials).await {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                tracing::error!(request = %id, instance = %target.id, error = %error_chain(&error),
+                    "credentials could not be fetched");
+                return Outcome::credentials(&target);
+            }
+        };
+        let order = ExecutionOrder {
+            request: id,
+            database: request.target.database.clone(),
+            credentials,
+            submission: request.submission,
+            limits: request.limits,
+            read_only: request.target.read_only || target.read_only,
+            target,
+        };
+        let mut sink = PreviewSink::new(self.results.sink(id, lease));
+        tracing::info!(request = %id, instance = %order.target.id, "executing");
+        let result = executor.execute(&order, &mut sink, cancel).await;
+        if let Err(error) = &result {
+            tracing::info!(request = %id, instance = %order.target.id, error = outcome::class(error),
+                cause = %outcome::loggable_cause(error), "the execution did not succeed");
+        }
+        Outcome::of(result, sink.into_preview(), &order)
+    }
+
+    /// Writes the end. The store may be away for a while: the outcome is known only here, so this tries on
+    /// until the lease is lost for certain.
+    async fn finish(&self, lease: &Lease, id: RequestId, outcome: Outcome) {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.try_finish(lease, id, &outcome).await {
+                Ok(Some(state)) => {
+                    tracing::info!(request = %id, %state, "executed");
+                    return;
+                }
+                Ok(None) => {
+                    tracing::error!(request = %id, "the lease was lost before the outcome could be written");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(request = %id, error = %error_chain(&error), "the outcome is not written yet");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    /// `None` when the request is not this worker's any more.
+    async fn try_finish(
+        &self,
+        lease: &Lease,
+        id: RequestId,
+        outcome: &Outcome,
+    ) -> Result<Option<StateKind>, StoreError> {
+        loop {
+            let Some(request) = self.requests.find(id).await? else { return Ok(None) };
+            if request.state.kind() != StateKind::Executing {
+                return Ok(None);
+            }
+            let event: Event = outcome.event_for(&request);
+            let change = match transition(request, event, None, Origin::system(), self.clock.now()) {
+                Ok(change) => change,
+                Err(error) => {
+                    tracing::error!(request = %id, error = %error, "an outcome does not fit the request");
+                    return Ok(None);
+                }
+            };
+            match self.queue.finish_execution(lease, &change).await {
+                Ok(request) => return Ok(Some(request.state.kind())),
+                Err(FinishError::LeaseLost) => return Ok(None),
+                // Somebody asked to cancel meanwhile: the outcome is applied to the request as it is now.
+                Err(FinishError::Conflict) => {}
+                Err(FinishError::Store(error)) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The keeper returns only when the lease is lost, and then the work stops by its cancel token.
+fn unreachable_keeper(request: RequestId) {
+    tracing::error!(%request, "gave an execution up, because its lease was lost and it did not stop");
+}
+
+async fn wait_for_jobs(news: &mut tokio::sync::broadcast::Receiver<Change>) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        match news.recv().await {
+            Ok(Change::Jobs) | Err(RecvError::Lagged(_)) => return,
+            Ok(Change::Request(_) | Change::Cancel(_)) => {}
+            // Nothing more will come: only the slow poll is left.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading requests and deciding on them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{timeout_at, Instant};
+
+use crate::digest::Digest;
+use crate::ids::RequestId;
+use crate::lifecycle::transition;
+use crate::page::{Page, PageRequest};
+use crate::policy::{self, Denied, RequestAction};
+use crate::ports::{
+    Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, StoreError, TransitionError,
+};
+use crate::request::{Approver, Event, InvalidTransition, Request, ResultKept, State, StateKind};
+use crate::text::Remark;
+use crate::user::{Actor, Origin, Permission};
+
+/// How often a waiting caller looks by itself, in case news was lost.
+const SLOW_POLL: Duration = Duration::from_secs(2);
+
+/// Why something could not be done with a request.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("there is no such request")]
+    NotFound,
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    Invalid(#[from] InvalidTransition),
+    #[error("the request has changed meanwhile; it is {current} now")]
+    Conflict { current: StateKind },
+    /// There is no result to read, and why.
+    #[error("{reason}")]
+    NoResult { reason: &'static str },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// See the module.
+pub struct Requests {
+    pub requests: Arc<dyn RequestStore>,
+    pub results: Arc<dyn ResultStore>,
+    pub changes: Arc<dyn ChangeFeed>,
+    pub clock: Arc<dyn Clock>,
+    /// Refuses approvals that do not name the digest which the approver saw, even of requests never edited.
+    pub require_digest: bool,
+}
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Requests").finish_non_exhaustive()
+    }
+}
+
+impl Requests {
+    pub async fn get(&self, actor: &Actor, id: RequestId) -> Result<Request, RequestError> {
+        let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
+        policy::on_request(actor, RequestAction::See, &request)?;
+        Ok(request)
+    }
+
+    /// The requests that the person may see, newest first.
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        filter: &RequestFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Request>, RequestError> {
+        Ok(self.requests.list(&policy::visibility(actor), filter, page).await?)
+    }
+
+    /// The requests that wait for this person's decision: pending, not their own. Empty for who decides on nothing.
+    pub async fn pending(&self, actor: &Actor, page: &PageRequest) -> Result<Page<Request>, RequestError> {
+        let decides = actor.may(Permission::DecideAllRequests) || actor.may(Permission::DecidePodRequests);
+        if !decides {
+            return Ok(Page { items: vec![], next: None });
+        }
+        let filter = RequestFilter {
+            states: vec![StateKind::Pending],
+            not_requester: Some(actor.user),
+            ..RequestFilter::default()
+        };
+        self.list(actor, &filter, page).await
+    }
+
+    /// Approves; `seen` is the digest of what the approver looked at.
+    pub async fn approve(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        seen: Option<Digest>,
+        origin: Origin,
+    ) -> Result<Request, RequestError> {
+        if self.require_digest && seen.is_none() {
+            return Err(RequestError::Invalid(InvalidTransition::DigestRequired));
+        }
+        let event = Event::Approve { by: approver(actor), digest: seen };
+        self.change(actor, id, RequestAction::Approve, event, origin).await
+    }
+
+    pub async fn reject(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        reason: Remark,
+        origin: Origin,
+    ) -> Result<Request, RequestError> {
+        let event = Event::Reject { by: approver(actor), reason };
+        self.change(actor, id, RequestAction::Reject, event, origin).await
+    }
+
+    pub async fn withdraw(&self, actor: &Actor, id: RequestId, origin: Origin) -> Result<Request, RequestError> {
+        self.change(actor, id, RequestAction::Withdraw, Event::Withdraw, origin).await
+    }
+
+    /// Waits until the request is over, or needs a person, or `wait` has passed; then answers with what it is.
+    /// With `while_pending` a pending request is waited for as well.
+    pub async fn wait(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        wait: Duration,
+        while_pending: bool,
+    ) -> Result<Request, RequestError> {
+        let deadline = Instant::now() + wait;
+        // Subscribing comes before reading: a change between the two is then seen as news.
+        let mut news = self.changes.subscribe();
+        loop {
+            let request = self.get(actor, id).await?;
+            let kind = request.state.kind();
+            let over = kind.is_settled() && !(while_pending && kind == StateKind::Pending);
+            if over || Instant::now() >= deadline {
+                return Ok(request);
+            }
+            let look_again = deadline.min(Instant::now() + SLOW_POLL);
+            loop {
+                match timeout_at(look_again, news.recv()).await {
+                    Ok(Ok(Change::Request(changed))) if changed == id => break,
+                    Ok(Ok(Change::Request(_) | Change::Jobs | Change::Cancel(_))) => {}
+                    Ok(Err(RecvError::Lagged(_))) | Err(_) => break,
+                    Ok(Err(RecvError::Closed)) => {
+                        tokio::time::sleep_until(look_again).await;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The result of a completed request.
+    pub async fn result(&self, actor: &Actor, id: RequestId) -> Result<(Request, ResultReader), RequestError> {
+        let request = self.get(actor, id).await?;
+        let reason = match &request.state {
+            State::Completed { completion, .. } => match completion.result {
+                ResultKept::Stored { .. } => {
+                    let reader = self.results.read(id);
+                    return Ok((request, reader));
+                }
+                ResultKept::Lost => "The changes took effect, but the result was lost with the process that held it.",
+            },
+            State::Pending { .. } | State::Approved { .. } | State::Executing { .. } => {
+                "The request has not been executed yet. Add ?wait=SECONDS to the request's own address to wait for it."
+            }
+            State::Rejected { .. } | State::Withdrawn { .. } | State::Expired { .. } => {
+                "The request was never executed, so there is no result."
+            }
+            State::Failed { .. } | State::Cancelled { .. } => "The execution did not succeed, so there is no result.",
+            State::Interrupted { .. } => "The portal lost contact while the request ran, so there is no result.",
+        };
+        Err(RequestError::NoResult { reason })
+    }
+
+    async fn change(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        action: RequestAction,
+        event: Event,
+        origin: Origin,
+    ) -> Result<Request, RequestError> {
+        let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
+        policy::on_request(actor, action, &request)?;
+        let change = transition(request, event, Some(actor.user), origin, self.clock.now())?;
+        self.requests.commit(&change).await.map_err(|error| match error {
+            TransitionError::NotFound => RequestError::NotFound,
+            TransitionError::Conflict { current } => RequestError::Conflict { current },
+            TransitionError::Store(error) => RequestError::Store(error),
+        })
+    }
+}
+
+fn approver(actor: &Actor) -> Approver {
+    Approver { id: actor.user, email: actor.email.clone() }
+}

@@ -1,0 +1,66 @@
+//! Who is calling: the middleware that checks the access token, and what handlers see of its answer.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, USER_AGENT};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
+use domain::services::Caller;
+use domain::user::{Channel, Origin};
+use std::future::{ready, Ready};
+
+use crate::error::Problem;
+use crate::server::Api;
+
+/// Longest user agent that is kept, in characters.
+const MAX_USER_AGENT: usize = 300;
+
+/// Lets nobody through without a good access token. Runs before a handler reads anything of the body.
+pub(crate) async fn require_token(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let api = request.app_data::<Data<Api>>().cloned().expect("the app is always built with its Api");
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(token) = header.and_then(bearer) else {
+        let problem = Problem::unauthenticated(
+            "token_missing",
+            "An access token is needed: send \"Authorization: Bearer TOKEN\", with the token from POST /api/auth/login.",
+        );
+        return Err(problem.into());
+    };
+    let caller = api.authentication.authenticate(token).await.map_err(Problem::from)?;
+    request.extensions_mut().insert(caller);
+    next.call(request).await
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The caller of a protected route.
+#[derive(Debug)]
+pub(crate) struct Authenticated(pub(crate) Caller);
+
+impl FromRequest for Authenticated {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        let caller = request.extensions().get::<Caller>().cloned();
+        ready(caller.map(Self).ok_or_else(|| {
+            // Only reached when a route was registered outside of the middleware's reach: refuse.
+            Problem::unauthenticated("token_missing", "An access token is needed.")
+        }))
+    }
+}
+
+/// Where a call came from, for the audit trail.
+pub(crate) fn origin(request: &HttpRequest) -> Origin {
+    let user_agent = request.headers().get(USER_AGENT).map(|value| {
+        String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+    });
+    Origin { ip: request.peer_addr().map(|peer| peer.ip().to_string()), user_agent, channel: Channel::Api }
+}

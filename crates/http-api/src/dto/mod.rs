@@ -1,0 +1,6 @@
+//! Wire types: camelCase JSON, made from domain types and parsed into them.
+
+pub(crate) mod auth;
+pub(crate) mod directory;
+pub(crate) mod request;
+pub(crate) mod request_input;

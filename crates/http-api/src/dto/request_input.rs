@@ -1,0 +1,238 @@
+//! What clients send about requests.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::digest::Digest;
+use domain::ids::{InstanceId, PodId, UserId};
+use domain::page::{PageRequest, DEFAULT_PAGE_SIZE};
+use domain::ports::RequestFilter;
+use domain::request::{RunOptions, StateKind, SubmissionKind};
+use domain::services::Submit;
+use domain::target::Engine;
+use domain::text::{DatabaseName, Remark, SubmissionText};
+use garde::Validate;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::body::Fields;
+use crate::cursor;
+use crate::error::Problem;
+
+/// A query or script to be approved and executed.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub(crate) struct SubmitBody {
+    /// One of GET /api/instances.
+    #[schema(example = "shop")]
+    instance_id: String,
+    /// One of GET /api/instances/{id}/dbs.
+    #[schema(example = "shop")]
+    database_name: String,
+    /// Your own POD when left out.
+    pod_id: Option<String>,
+    /// `query` (the default) or `script`.
+    submission_type: Option<String>,
+    /// At most 2 MiB.
+    #[schema(example = "SELECT count(*) FROM users")]
+    query_content: String,
+    /// For the approver: why, and what for. At most 2,000 characters.
+    comments: Option<String>,
+    /// Not to be executed before this moment.
+    not_before: Option<DateTime<Utc>>,
+}
+
+impl SubmitBody {
+    /// Parses all fields, so that everything that is wrong is told at once.
+    pub(crate) fn into_submit(self) -> Result<Submit, Problem> {
+        let mut fields = Fields::default();
+        let is = |what: &str| format!("is not {what}");
+        let instance = fields.take("instanceId", InstanceId::parse(&self.instance_id).map_err(|e| is(&short(e))));
+        let database = fields.take("databaseName", DatabaseName::parse(&self.database_name));
+        let pod = fields.take("podId", self.pod_id.as_deref().map(PodId::parse).transpose().map_err(|e| is(&short(e))));
+        let kind = self.submission_type.as_deref().unwrap_or("query");
+        let kind = fields.take("submissionType", SubmissionKind::parse(kind).ok_or("must be query or script"));
+        let text = fields.take("queryContent", SubmissionText::parse(self.query_content));
+        let comments = self.comments.as_deref().filter(|c| !c.trim().is_empty());
+        let comments = fields.take("comments", comments.map(Remark::parse).transpose());
+        fields.finish()?;
+        match (instance, database, pod, kind, text, comments) {
+            (Some(instance), Some(database), Some(pod), Some(kind), Some(text), Some(comments)) => Ok(Submit {
+                instance,
+                database,
+                pod,
+                kind,
+                text,
+                filename: None,
+                comments,
+                options: RunOptions { not_before: self.not_before.map(whole_micros) },
+            }),
+            _ => unreachable!("Fields::finish reports every field that could not be taken"),
+        }
+    }
+}
+
+fn short(error: domain::ids::InvalidId) -> String {
+    format!("a {}", error.what)
+}
+
+/// The store keeps microseconds; what is finer would make the digest differ after a reading.
+fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+/// May be left out altogether.
+#[derive(Deserialize, Validate, ToSchema, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub(crate) struct ApproveBody {
+    /// The digest of the request that you looked at: the approval fails when the request has changed since.
+    digest: Option<String>,
+}
+
+impl ApproveBody {
+    pub(crate) fn digest(&self) -> Result<Option<Digest>, Problem> {
+        let parse = |text: &String| {
+            Digest::parse(text).ok_or_else(|| Problem::field("digest", "must be 64 hexadecimal digits"))
+        };
+        self.digest.as_ref().map(parse).transpose()
+    }
+}
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub(crate) struct RejectBody {
+    /// For the requester: why, and what to do instead. At most 2,000 characters.
+    reason: String,
+}
+
+impl RejectBody {
+    pub(crate) fn reason(&self) -> Result<Remark, Problem> {
+        Remark::parse(&self.reason).map_err(|error| Problem::field("reason", error.to_string()))
+    }
+}
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitQuery {
+    /// Seconds (0 to 60) to wait for the end of the request before answering.
+    #[garde(range(max = 60))]
+    #[param(maximum = 60)]
+    wait: Option<u64>,
+}
+
+impl WaitQuery {
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        self.wait.map(Duration::from_secs)
+    }
+}
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// How many, 1 to 200; 50 when left out.
+    #[garde(range(min = 1, max = 200))]
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `nextCursor` of the part before.
+    #[garde(skip)]
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub(crate) fn page(&self) -> Result<PageRequest, Problem> {
+        page(self.limit, self.cursor.as_deref())
+    }
+}
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+#[garde(allow_unvalidated)]
+pub(crate) struct ListQuery {
+    /// How many, 1 to 200; 50 when left out.
+    #[garde(range(min = 1, max = 200))]
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `nextCursor` of the part before.
+    cursor: Option<String>,
+    /// One state, or several with commas between.
+    #[param(example = "pending,approved")]
+    status: Option<String>,
+    instance_id: Option<String>,
+    pod_id: Option<String>,
+    /// The requester.
+    #[param(format = Uuid)]
+    user_id: Option<String>,
+    /// `postgresql` or `mongodb`.
+    database_type: Option<String>,
+    /// Submitted at this moment or later.
+    created_from: Option<DateTime<Utc>>,
+    /// Submitted before this moment.
+    created_before: Option<DateTime<Utc>>,
+}
+
+impl ListQuery {
+    pub(crate) fn page(&self) -> Result<PageRequest, Problem> {
+        page(self.limit, self.cursor.as_deref())
+    }
+
+    pub(crate) fn filter(&self) -> Result<RequestFilter, Problem> {
+        let mut fields = Fields::default();
+        let states = self.status.iter().flat_map(|text| text.split(',')).map(|text| {
+            StateKind::parse(text.trim()).ok_or("must be one or more of pending, approved, rejected, withdrawn, expired, executing, completed, failed, cancelled, interrupted")
+        });
+        let states = fields.take("status", states.collect::<Result<Vec<_>, _>>());
+        let not = |e: domain::ids::InvalidId| format!("is not a {}", e.what);
+        let instance = self.instance_id.as_deref().map(InstanceId::parse).transpose();
+        let instance = fields.take("instanceId", instance.map_err(not));
+        let pod = fields.take("podId", self.pod_id.as_deref().map(PodId::parse).transpose().map_err(not));
+        let user = self.user_id.as_deref().map(str::parse::<UserId>).transpose();
+        let user = fields.take("userId", user.map_err(not));
+        let engine = self.database_type.as_deref().map(|t| Engine::parse(t).ok_or("must be postgresql or mongodb"));
+        let engine = fields.take("databaseType", engine.transpose());
+
+        fields.finish()?;
+
+        Ok(RequestFilter {
+            states: states.unwrap_or_default(),
+            instance: instance.flatten(),
+            pod: pod.flatten(),
+            requester: user.flatten(),
+            not_requester: None,
+            engine: engine.flatten(),
+            created_from: self.created_from,
+            created_before: self.created_before,
+        })
+    }
+}
+
+fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
+    Ok(PageRequest {
+        limit: limit.unwrap_or(DEFAULT_PAGE_SIZE),
+        after: cursor.map(cursor::decode).transpose()?,
+    })
+}
+
+/// The form of a result.
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+#[garde(allow_unvalidated)]
+pub(crate) struct ResultQuery {
+    /// `json`, which is also the default.
+    format: Option<String>,
+}
+
+impl ResultQuery {
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        match self.format.as_deref() {
+            None | Some("json") => Ok(()),
+            Some(_) => Err(Problem::field("format", "must be json")),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The one place where errors become responses: RFC 9457 problem documents with a stable `code`.
+//!
+//! A 5xx tells the client nothing but that it happened; its cause goes to the log, once, by the middleware
+//! in [`crate::headers`].
+
+use actix_web::http::header::{ContentType, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use domain::ports::{InvalidToken, StoreError};
+use domain::request::InvalidTransition;
+use domain::review::Refusal;
+use domain::services::{error_chain, AuthError, DirectoryAccessError, FieldError, RequestError, SubmitError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a request was not answered as asked.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Problem {
+    /// Names the kind of problem: `urn:query-portal:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The HTTP status in words.
+    title: String,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    status: u16,
+    /// Stable, for programs.
+    #[schema(example = "invalid_state")]
+    code: &'static str,
+    /// A sentence that a person can act on.
+    detail: String,
+    /// What is wrong with single fields of the input.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+    /// The digest of the request as it is now, where an approval named another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_digest: Option<String>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+    /// For the log only.
+    #[serde(skip)]
+    cause: Option<String>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FieldProblem {
+    pub(crate) field: String,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
+    /// In the submitted text, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u32>,
+    /// In characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) column: Option<u32>,
+}
+
+impl FieldProblem {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), code: None, line: None, column: None }
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:query-portal:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: vec![],
+            current_digest: None,
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn validation(errors: Vec<FieldProblem>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("{} {}.", only.field, only.message.trim_end_matches('.')),
+            _ => format!("{} fields cannot be accepted; see errors.", errors.len()),
+        };
+        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "validation", detail) }
+    }
+
+    pub(crate) fn field(field: &str, message: impl Into<String>) -> Self {
+        Self::validation(vec![FieldProblem::new(field, message)])
+    }
+
+    pub(crate) fn unauthenticated(code: &'static str, detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+    }
+
+    pub(crate) fn too_many(retry_after: u64) -> Self {
+        let detail = format!("Too many requests. Try again in {retry_after} seconds.");
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail) }
+    }
+
+    pub(crate) fn not_found(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// What to log about it, when it is the portal's own fault.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, self.code)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header(ContentType(mime("application/problem+json")));
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        if self.status_code() == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        response.body(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+fn mime(text: &str) -> actix_web::mime::Mime {
+    text.parse().unwrap_or(actix_web::mime::APPLICATION_JSON)
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let cause = Some(error_chain(&error));
+        match error {
+            StoreError::Unavailable { .. } => Self {
+                cause,
+                retry_after: Some(2),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "The portal's own database is not available at the moment. Nothing was changed unless you are told so; try again.",
+                )
+            },
+            StoreError::Corrupt { .. } | StoreError::Rejected { .. } => Self {
+                cause,
+                ..Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "Something went wrong in the portal. Give the x-request-id of this answer to an operator.",
+                )
+            },
+        }
+    }
+}
+
+impl From<domain::policy::Denied> for Problem {
+    fn from(denied: domain::policy::Denied) -> Self {
+        use domain::policy::Denied;
+        let code = match denied {
+            Denied::NotVisible => "not_visible",
+            Denied::OwnRequest => "own_request",
+            Denied::NotDecider => "not_decider",
+            Denied::NotRequester => "not_requester",
+            Denied::Permission(_) => "permission",
+            Denied::ForeignPod => "foreign_pod",
+            Denied::PodWithoutAccess => "pod_without_access",
+        };
+        Self::new(StatusCode::FORBIDDEN, code, denied.to_string())
+    }
+}
+
+impl From<InvalidTransition> for Problem {
+    fn from(error: InvalidTransition) -> Self {
+        let conflict = |code, detail: String| Self::new(StatusCode::CONFLICT, code, detail);
+        match error {
+            InvalidTransition::WrongState { from, event } => conflict(
+                "invalid_state",
+                format!("The request is {from}, so \"{}\" is not possible any more.", event.as_str()),
+            ),
+            InvalidTransition::OwnRequest => domain::policy::Denied::OwnRequest.into(),
+            InvalidTransition::AlreadyApproved => conflict(
+                "already_approved",
+                "You have approved this request already; another person has to.".to_owned(),
+            ),
+            InvalidTransition::DigestMismatch { current } => Self {
+                current_digest: Some(current.to_string()),
+                ..conflict(
+                    "digest_mismatch",
+                    "The request is not what you saw any more. Look at it again, and approve with its present digest."
+                        .to_owned(),
+                )
+            },
+            InvalidTransition::DigestRequired => conflict(
+                "digest_required",
+                "An approval of this request has to name the digest that you saw: {\"digest\": \"...\"}.".to_owned(),
+            ),
+        }
+    }
+}
+
+impl From<RequestError> for Problem {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::NotFound => Self::not_found("There is no request with this id."),
+            RequestError::Denied(denied) => denied.into(),
+            RequestError::Invalid(error) => error.into(),
+            RequestError::Conflict { current } => Self::new(
+                StatusCode::CONFLICT,
+                "conflict",
+                format!("Somebody was faster: the request has changed and is {current} now. Look at it again."),
+            ),
+            RequestError::NoResult { reason } => Self::new(StatusCode::CONFLICT, "no_result", reason),
+            RequestError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Denied(denied) => denied.into(),
+            SubmitError::Fields(fields) => Self::validation(fields.into_iter().map(FieldProblem::from).collect()),
+            SubmitError::Refused(refusal) => refusal.into(),
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FieldError> for FieldProblem {
+    fn from(error: FieldError) -> Self {
+        Self::new(error.field, error.message)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let field = FieldProblem {
+            field: "queryContent".to_owned(),
+            message: refusal.message.clone(),
+            code: Some(refusal.code),
+            line: refusal.position.map(|p| p.line),
+            column: refusal.position.map(|p| p.column),
+        };
+        Self {
+            errors: vec![field],
+            ..Self::new(StatusCode::BAD_REQUEST, "statement_refused", refusal.message)
+        }
+    }
+}
+
+impl From<DirectoryAccessError> for Problem {
+    fn from(error: DirectoryAccessError) -> Self {
+        match error {
+            DirectoryAccessError::NotFound => Self::not_found("There is no instance with this id that your PODs may use."),
+            DirectoryAccessError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::WrongLogin => {
+                Self::unauthenticated("wrong_login", "The e-mail address or the password is wrong.")
+            }
+            AuthError::Token(InvalidToken::Expired) => Self::unauthenticated(
+                "token_expired",
+                "The access token has expired. Get a new one with POST /api/auth/refresh.",
+            ),
+            AuthError::Token(InvalidToken::Invalid) => {
+                Self::unauthenticated("token_invalid", "The access token is not valid. Log in again.")
+            }
+            AuthError::Ended => {
+                Self::unauthenticated("session_ended", "The session has ended. Log in again.")
+            }
+            AuthError::InvalidRefresh => Self::unauthenticated(
+                "refresh_invalid",
+                "The refresh token is unknown, expired or revoked. Log in again.",
+            ),
+            AuthError::ReusedRefresh => Self::unauthenticated(
+                "refresh_reused",
+                "The refresh token was used before, so its session was ended to be safe. Log in again.",
+            ),
+            AuthError::Store(error) => error.into(),
+        }
+    }
+}

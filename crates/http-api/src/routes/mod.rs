@@ -1,0 +1,7 @@
+//! The routes, one module per noun.
+
+pub(crate) mod auth;
+pub(crate) mod directory;
+pub(crate) mod health;
+pub(crate) mod requests;
+pub(crate) mod results;

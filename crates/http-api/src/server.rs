@@ -1,0 +1,160 @@
+//! The app: state, middleware and routes put together.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+use actix_web::{App, Error, HttpRequest, HttpServer};
+use domain::ports::{Health, IdGenerator};
+use domain::services::{Authentication, DirectoryAccess, Requests, Submissions};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::AppExt as _;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::error::Problem;
+use crate::openapi::Description;
+use crate::rate_limit::{Limiter, RateLimits};
+use crate::{alias, auth, headers, rate_limit};
+use crate::routes::{auth as auth_routes, directory, health, requests, results};
+
+/// What the routes work with.
+#[derive(Debug)]
+pub struct Api {
+    pub(crate) authentication: Authentication,
+    pub(crate) submissions: Submissions,
+    pub(crate) requests: Requests,
+    pub(crate) directory: DirectoryAccess,
+    pub(crate) health: HealthPort,
+    pub(crate) ids: IdsPort,
+    pub(crate) limiter: Limiter,
+}
+
+/// What an [`Api`] is made of.
+#[derive(Debug)]
+pub struct ApiSettings {
+    pub authentication: Authentication,
+    pub submissions: Submissions,
+    pub requests: Requests,
+    pub directory: DirectoryAccess,
+    pub rate_limits: RateLimits,
+}
+
+impl Api {
+    pub fn new(settings: ApiSettings, health: Arc<dyn Health>, ids: Arc<dyn IdGenerator>) -> Self {
+        Self {
+            authentication: settings.authentication,
+            submissions: settings.submissions,
+            requests: settings.requests,
+            directory: settings.directory,
+            health: HealthPort(health),
+            ids: IdsPort(ids),
+            limiter: Limiter::new(settings.rate_limits),
+        }
+    }
+}
+
+macro_rules! port {
+    ($name:ident, $port:path) => {
+        /// A port that can be printed without a word about what is behind it.
+        pub(crate) struct $name(Arc<dyn $port>);
+        impl std::ops::Deref for $name {
+            type Target = dyn $port;
+            fn deref(&self) -> &Self::Target {
+                self.0.as_ref()
+            }
+        }
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    };
+}
+
+port!(HealthPort, Health);
+port!(IdsPort, IdGenerator);
+
+/// The actix app for one worker thread.
+pub fn app(
+    api: Data<Api>,
+) -> App<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<impl MessageBody>, Error = Error, InitError = ()>>
+{
+    App::new()
+        .app_data(api)
+        .into_utoipa_app()
+        .openapi(Description::openapi())
+        .configure(public_routes)
+        .openapi_service(|_| SwaggerUi::new("/docs/{_:.*}").url("/api/openapi.json", crate::openapi::document()))
+        .configure(protected_routes)
+        .into_app()
+        .service(web::redirect("/docs", "/docs/"))
+        .default_service(web::to(nothing_here))
+        // The last is the outermost.
+        .wrap(from_fn(rate_limit::limit))
+        .wrap(from_fn(alias::rewrite))
+        .wrap(from_fn(headers::decorate))
+}
+
+/// All routes, for the description.
+pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
+    public_routes(config);
+    protected_routes(config);
+}
+
+fn public_routes(config: &mut ServiceConfig<'_>) {
+    config.service(auth_routes::login).service(auth_routes::refresh).service(health::live).service(health::ready);
+}
+
+fn protected_routes(config: &mut ServiceConfig<'_>) {
+    config.service(
+        scope("/api")
+            .wrap(from_fn(auth::require_token))
+            .service(auth_routes::logout)
+            .service(auth_routes::logout_all)
+            .service(auth_routes::me)
+            .service(requests::submit)
+            .service(requests::list)
+            .service(requests::pending)
+            .service(requests::get)
+            .service(requests::approve)
+            .service(requests::reject)
+            .service(requests::withdraw)
+            .service(results::result)
+            .service(directory::instances)
+            .service(directory::databases)
+            .service(directory::pods)
+            .default_service(web::to(nothing_here)),
+    );
+}
+
+/// How long a stopping server waits for calls that it is answering, in seconds.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Serves until told to stop, then answers what it has begun to answer.
+pub async fn serve(api: Api, listener: TcpListener, workers: usize, stop: CancellationToken) -> std::io::Result<()> {
+    let api = Data::new(api);
+    let server = HttpServer::new(move || app(Data::clone(&api)))
+        .workers(workers)
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    let stopping = async move {
+        stop.cancelled().await;
+        handle.stop(true).await;
+    };
+    let (served, ()) = futures_util::future::join(server, stopping).await;
+    served
+}
+
+async fn nothing_here(request: HttpRequest) -> Result<actix_web::HttpResponse, Problem> {
+    let detail = format!("There is no {} for this address. See /docs for what there is.", request.method());
+    Err(Problem::not_found(&detail))
+}

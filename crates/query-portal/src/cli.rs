@@ -1,0 +1,204 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "query-portal", version, about = "Ad-hoc queries against production databases: submitted, approved, executed and audited, without anybody holding a credential.")]
+pub(crate) struct Cli {
+    /// Configuration file (TOML). QUERY_PORTAL_* variables override it, with two underscores for the dot:
+    /// QUERY_PORTAL_DATABASE__URL sets database.url.
+    #[arg(long, global = true, env = "QUERY_PORTAL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the HTTP API and execute approved requests.
+    Serve,
+    /// Bring the portal's database up to date, and grant the server's role what it needs.
+    Migrate,
+    /// Accounts.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// PODs (teams).
+    #[command(subcommand)]
+    Pod(PodCommand),
+    /// Instances: the database servers that requests run against.
+    #[command(subcommand)]
+    Target(TargetCommand),
+    /// A complete portal to try out: its own PostgreSQL, sample users, PODs and data. Nothing else is touched.
+    Demo(DemoArgs),
+    /// Print the OpenAPI description of the API.
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create an account. The password is asked for, or read from standard input with --password-stdin.
+    Create(UserCreate),
+    /// Change an account; it acts on the person's next call.
+    Update(UserUpdateArgs),
+    /// Set a new password, which ends all sessions of the account.
+    Password {
+        #[arg(long)]
+        email: String,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the accounts.
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserCreate {
+    #[arg(long)]
+    pub(crate) email: String,
+    #[arg(long)]
+    pub(crate) name: String,
+    /// developer, manager, admin, operator, viewer, or another row of the table roles. May be repeated.
+    #[arg(long = "role", required = true)]
+    pub(crate) roles: Vec<String>,
+    /// The POD that the person belongs to.
+    #[arg(long)]
+    pub(crate) pod: Option<String>,
+    /// Read the password from the first line of standard input.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserUpdateArgs {
+    #[arg(long)]
+    pub(crate) email: String,
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Replaces all roles. May be repeated.
+    #[arg(long = "role")]
+    pub(crate) roles: Vec<String>,
+    #[arg(long, conflicts_with = "no_pod")]
+    pub(crate) pod: Option<String>,
+    /// Take the person out of their POD.
+    #[arg(long)]
+    pub(crate) no_pod: bool,
+    #[arg(long, conflicts_with = "deactivate")]
+    pub(crate) activate: bool,
+    /// Lock the account; all of its sessions end.
+    #[arg(long)]
+    pub(crate) deactivate: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PodCommand {
+    /// Add a POD.
+    Add {
+        /// 1 to 63 of a-z, 0-9, '.', '_', '-'.
+        #[arg(long)]
+        id: String,
+        #[arg(long)]
+        name: String,
+        /// Manages this POD beside the managers who belong to it; needs the role manager.
+        #[arg(long)]
+        manager_email: Option<String>,
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List the PODs.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetCommand {
+    /// Add an instance. Its credentials are named, never given.
+    Add(Box<TargetAdd>),
+    /// List the instances.
+    List,
+    /// Allow requests to an instance again.
+    Activate {
+        #[arg(long)]
+        id: String,
+    },
+    /// Refuse requests to an instance, approved ones included.
+    Deactivate {
+        #[arg(long)]
+        id: String,
+    },
+    /// Replace the PODs that may use an instance.
+    SetPods {
+        #[arg(long)]
+        id: String,
+        /// May be repeated; none takes every access away.
+        #[arg(long = "pod")]
+        pods: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TargetAdd {
+    /// 1 to 63 of a-z, 0-9, '.', '_', '-'.
+    #[arg(long)]
+    pub(crate) id: String,
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long, default_value = "postgresql")]
+    pub(crate) engine: String,
+    #[arg(long)]
+    pub(crate) host: String,
+    #[arg(long, default_value_t = 5432)]
+    pub(crate) port: u16,
+    /// disable, require, verify-ca or verify-full. `disable` says that credentials may travel in the clear.
+    #[arg(long, default_value = "verify-full")]
+    pub(crate) tls: String,
+    /// SOURCE:REFERENCE. `env:TARGET_SHOP` stands for the variables TARGET_SHOP_USERNAME and TARGET_SHOP_PASSWORD
+    /// in the environment of the server.
+    #[arg(long)]
+    pub(crate) credentials: String,
+    /// A database on the instance. May be repeated.
+    #[arg(long = "database", required = true)]
+    pub(crate) databases: Vec<String>,
+    /// A POD that may submit to the instance and decide on what is submitted. May be repeated.
+    #[arg(long = "pod")]
+    pub(crate) pods: Vec<String>,
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Accept a role that is a superuser or reaches files or programs of the server.
+    #[arg(long)]
+    pub(crate) allow_privileged_role: bool,
+    #[arg(long, value_name = "LIST")]
+    pub(crate) search_path: Option<String>,
+    /// Longest execution.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+    /// Longest wait for a lock.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    pub(crate) lock_timeout: u64,
+    /// Rows kept per request.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) max_rows: u64,
+    /// Bytes of JSON kept per request.
+    #[arg(long, default_value_t = 268_435_456)]
+    pub(crate) max_bytes: u64,
+    /// Distinct approvers that a request needs.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) approvals: u16,
+    /// How long a request waits for its approval, and an approval for its execution.
+    #[arg(long, default_value_t = 72, value_name = "HOURS")]
+    pub(crate) approval_ttl: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the demo keeps its data. Default: /var/lib/query-portal-demo for root, else
+    /// ~/.local/share/query-portal-demo.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data: Option<PathBuf>,
+    /// Port on 127.0.0.1.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+}

@@ -1,0 +1,111 @@
+//! `target ...`
+
+use std::time::Duration;
+
+use anyhow::{bail, Context as _};
+use domain::ids::{InstanceId, PodId};
+use domain::services::{Authority, NewTarget};
+use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::text::{DatabaseName, DisplayName};
+use domain::user::Origin;
+
+use super::say;
+use crate::cli::{TargetAdd, TargetCommand};
+use crate::config::Config;
+use crate::wiring::administration;
+
+pub(crate) async fn target(config: &Config, command: TargetCommand) -> anyhow::Result<()> {
+    let administration = administration(config)?;
+    let operator = Authority::Operator;
+    match command {
+        TargetCommand::Add(args) => {
+            let new = new_target(*args)?;
+            administration.add_target(&operator, &new, Origin::cli()).await?;
+            say(&format!("added {}", new.target.id))
+        }
+        TargetCommand::List => {
+            for target in administration.targets(&operator).await? {
+                let pods: Vec<&str> = target.pods.iter().map(PodId::as_str).collect();
+                say(&format!(
+                    "{}\t{}\t{}:{}\t{}\t{}\t{}",
+                    target.id,
+                    target.engine.as_str(),
+                    target.host,
+                    target.port,
+                    if target.read_only { "read-only" } else { "read-write" },
+                    if target.active { "active" } else { "inactive" },
+                    pods.join(",")
+                ))?;
+            }
+            Ok(())
+        }
+        TargetCommand::Activate { id } => set_active(&administration, &id, true).await,
+        TargetCommand::Deactivate { id } => set_active(&administration, &id, false).await,
+        TargetCommand::SetPods { id, pods } => {
+            let id = InstanceId::parse(&id).context("--id")?;
+            let pods = parse_all(&pods, "--pod", PodId::parse)?;
+            administration.set_target_pods(&operator, &id, &pods, Origin::cli()).await?;
+            say(&format!("updated {id}"))
+        }
+    }
+}
+
+async fn set_active(
+    administration: &domain::services::Administration,
+    id: &str,
+    active: bool,
+) -> anyhow::Result<()> {
+    let id = InstanceId::parse(id).context("--id")?;
+    administration.set_target_active(&Authority::Operator, &id, active, Origin::cli()).await?;
+    say(&format!("{id} is {} now", if active { "active" } else { "inactive" }))
+}
+
+fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
+    let credentials = parse_credentials(&args.credentials)?;
+    let target = Target {
+        id: InstanceId::parse(&args.id).context("--id")?,
+        name: DisplayName::parse(&args.name).context("--name")?,
+        engine: Engine::parse(&args.engine).context("--engine must be postgresql")?,
+        description: args.description,
+        host: args.host,
+        port: args.port,
+        tls: TlsMode::parse(&args.tls).context("--tls must be disable, require, verify-ca or verify-full")?,
+        credentials,
+        connection_revision: 1,
+        bound_revision: Some(1),
+        active: true,
+        read_only: args.read_only,
+        allow_privileged_role: args.allow_privileged_role,
+        search_path: args.search_path,
+        limits: Limits {
+            timeout: Duration::from_secs(args.timeout),
+            lock_timeout: Duration::from_secs(args.lock_timeout),
+            max_rows: args.max_rows,
+            max_bytes: args.max_bytes,
+        },
+        approvals_needed: args.approvals,
+        approval_ttl: Duration::from_secs(args.approval_ttl * 3600),
+        pods: parse_all(&args.pods, "--pod", PodId::parse)?,
+    };
+    if target.engine != Engine::Postgresql {
+        bail!("--engine: this version runs postgresql only");
+    }
+    Ok(NewTarget { target, databases: parse_all(&args.databases, "--database", DatabaseName::parse)? })
+}
+
+fn parse_credentials(text: &str) -> anyhow::Result<CredentialRef> {
+    let (source, reference) = text.split_once(':').context("--credentials must be SOURCE:REFERENCE")?;
+    match CredentialSourceKind::parse(source) {
+        Some(source @ CredentialSourceKind::Env) => Ok(CredentialRef { source, reference: reference.to_owned() }),
+        Some(CredentialSourceKind::Aws | CredentialSourceKind::Sealed) | None => {
+            bail!("--credentials: this version knows the source env only, for example env:TARGET_SHOP")
+        }
+    }
+}
+
+fn parse_all<T, E>(texts: &[String], option: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> anyhow::Result<Vec<T>>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    texts.iter().map(|text| parse(text).context(option)).collect()
+}

@@ -1,0 +1,295 @@
+//! Configuration: a TOML file and `QUERY_PORTAL_*` variables, typed, checked at start.
+//!
+//! `QUERY_PORTAL_DATABASE__URL` sets `url` in `[database]`: two underscores stand for the dot.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{bail, Context as _};
+use domain::services::{AuthSettings, ExecutionSettings};
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::Figment;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+const ENV_PREFIX: &str = "QUERY_PORTAL_";
+
+/// Everything that can be set. Secrets never print.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) database: Database,
+    pub(crate) auth: Auth,
+    pub(crate) approvals: Approvals,
+    pub(crate) execution: Execution,
+    pub(crate) secrets: Secrets,
+    pub(crate) rate_limit: RateLimit,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Address and port to listen on.
+    pub(crate) listen: SocketAddr,
+    /// HTTP worker threads.
+    pub(crate) workers: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Database {
+    /// `postgres://` URL of the portal's database, for the server's own role.
+    pub(crate) url: Option<SecretString>,
+    /// The same for the owner of the tables; used by `migrate` only.
+    pub(crate) owner_url: Option<SecretString>,
+    pub(crate) max_connections: usize,
+    pub(crate) acquire_timeout_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Auth {
+    /// Signs access tokens: 32 bytes at least, the same for all processes.
+    pub(crate) signing_key: Option<SecretString>,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) access_ttl_seconds: u64,
+    pub(crate) session_ttl_seconds: u64,
+    /// Work factor of password hashes, 10 to 16; each step doubles the time.
+    pub(crate) bcrypt_cost: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approvals {
+    /// Every approval has to name the digest that the approver saw.
+    pub(crate) require_digest: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Execution {
+    /// Executions at the same time in one process; 0 makes a process that serves HTTP only.
+    pub(crate) concurrency: usize,
+    pub(crate) lease_seconds: u64,
+    pub(crate) renew_seconds: u64,
+    pub(crate) drain_seconds: u64,
+    pub(crate) poll_seconds: u64,
+    pub(crate) reap_seconds: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Secrets {
+    /// Credential references of the source `env` have to start with one of these.
+    pub(crate) env_prefixes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateLimit {
+    /// Calls per second and client address; bursts of ten times as many.
+    pub(crate) per_second: NonZeroU32,
+    /// Logins and refreshes per minute and client address.
+    pub(crate) logins_per_minute: NonZeroU32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    /// A filter like `info` or `info,domain=debug`.
+    pub(crate) level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Json,
+    Text,
+}
+
+/// What holds when nothing is set.
+fn defaults() -> serde_json::Value {
+    serde_json::json!({
+        "server": { "listen": "127.0.0.1:8080", "workers": 2 },
+        "database": { "max_connections": 20, "acquire_timeout_seconds": 5 },
+        "auth": {
+            "issuer": "query-portal", "audience": "query-portal", "access_ttl_seconds": 900,
+            "session_ttl_seconds": 604_800, "bcrypt_cost": 12,
+        },
+        "approvals": { "require_digest": false },
+        "execution": {
+            "concurrency": 8, "lease_seconds": 30, "renew_seconds": 5, "drain_seconds": 30, "poll_seconds": 2,
+            "reap_seconds": 5,
+        },
+        "secrets": { "env_prefixes": ["TARGET_"] },
+        "rate_limit": { "per_second": 50, "logins_per_minute": 30 },
+        "log": { "format": "json", "level": "info" },
+    })
+}
+
+impl Config {
+    /// Reads defaults, then the file when one is named, then the environment.
+    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let mut figment = Figment::from(Serialized::defaults(defaults()));
+        if let Some(file) = file {
+            if !file.is_file() {
+                bail!("there is no configuration file {}", file.display());
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // The variable that names the file itself is no setting.
+        let env = Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__");
+        let config: Self = figment.merge(env).extract().map_err(|error| {
+            let mistakes: Vec<String> = error.into_iter().map(|e| format!("  {e}")).collect();
+            anyhow::anyhow!("the configuration cannot be read:\n{}", mistakes.join("\n"))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The defaults alone.
+    pub(crate) fn builtin() -> anyhow::Result<Self> {
+        Ok(Figment::from(Serialized::defaults(defaults())).extract()?)
+    }
+
+    /// All mistakes at once.
+    fn check(&self) -> anyhow::Result<()> {
+        let mut mistakes = vec![];
+        let execution = &self.execution;
+        if execution.renew_seconds == 0 || execution.renew_seconds * 2 > execution.lease_seconds {
+            mistakes.push("execution.renew_seconds must be at least 1 and at most half of execution.lease_seconds");
+        }
+        if execution.poll_seconds == 0 || execution.reap_seconds == 0 {
+            mistakes.push("execution.poll_seconds and execution.reap_seconds must be at least 1");
+        }
+        if self.auth.access_ttl_seconds == 0 || self.auth.session_ttl_seconds < self.auth.access_ttl_seconds {
+            mistakes.push("auth.access_ttl_seconds must be at least 1 and at most auth.session_ttl_seconds");
+        }
+        if !(10..=16).contains(&self.auth.bcrypt_cost) {
+            mistakes.push("auth.bcrypt_cost must be from 10 to 16");
+        }
+        if self.server.workers == 0 {
+            mistakes.push("server.workers must be at least 1");
+        }
+        if self.database.max_connections == 0 {
+            mistakes.push("database.max_connections must be at least 1");
+        }
+        if mistakes.is_empty() {
+            return Ok(());
+        }
+        bail!("the configuration has mistakes:\n  {}", mistakes.join("\n  "))
+    }
+
+    pub(crate) fn database_url(&self) -> anyhow::Result<&SecretString> {
+        self.database.url.as_ref().context(
+            "database.url is not set: set QUERY_PORTAL_DATABASE__URL to the postgres:// URL of the portal's database",
+        )
+    }
+
+    /// Whom `migrate` connects as, and whom it grants the server's rights to, where that is somebody else.
+    pub(crate) fn migration(&self) -> anyhow::Result<(&SecretString, Option<String>)> {
+        let server = self.database_url()?;
+        let Some(owner) = &self.database.owner_url else { return Ok((server, None)) };
+        let role = user_of(server).context("database.url names no user")?;
+        let own = user_of(owner).context("database.owner_url names no user")?;
+        Ok((owner, (role != own).then_some(role)))
+    }
+
+    pub(crate) fn signing_key(&self) -> anyhow::Result<&SecretString> {
+        self.auth.signing_key.as_ref().context(
+            "auth.signing_key is not set: set QUERY_PORTAL_AUTH__SIGNING_KEY, for example to the output of: openssl rand -base64 48",
+        )
+    }
+
+    pub(crate) fn auth_settings(&self) -> AuthSettings {
+        AuthSettings {
+            access_ttl: Duration::from_secs(self.auth.access_ttl_seconds),
+            session_ttl: Duration::from_secs(self.auth.session_ttl_seconds),
+        }
+    }
+
+    pub(crate) fn execution_settings(&self) -> ExecutionSettings {
+        ExecutionSettings {
+            concurrency: self.execution.concurrency,
+            lease: Duration::from_secs(self.execution.lease_seconds),
+            renew_every: Duration::from_secs(self.execution.renew_seconds),
+            poll: Duration::from_secs(self.execution.poll_seconds),
+            drain: Duration::from_secs(self.execution.drain_seconds),
+        }
+    }
+}
+
+fn user_of(url: &SecretString) -> Option<String> {
+    let url = Url::parse(url.expose_secret()).ok()?;
+    let user = percent_decoded(url.username())?;
+    (!user.is_empty()).then_some(user)
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+        } else {
+            byte
+        };
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str) -> anyhow::Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portal.toml");
+        std::fs::write(&file, toml).unwrap();
+        Config::load(Some(&file))
+    }
+
+    #[test]
+    fn defaults_are_complete_and_the_file_overrides_them() {
+        let config = load("[server]\nlisten = \"0.0.0.0:9000\"\n").unwrap();
+        assert_eq!(config.server.listen.port(), 9000);
+        assert_eq!(config.execution.lease_seconds, 30);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_are_named() {
+        let error = load("[server]\nlissten = \"x\"\n").unwrap_err().to_string();
+        assert!(error.contains("lissten"), "{error}");
+        let error = load("[execution]\nconcurrency = \"many\"\n").unwrap_err().to_string();
+        assert!(error.contains("concurrency"), "{error}");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let error = load("[execution]\nrenew_seconds = 0\n[auth]\nbcrypt_cost = 4\n").unwrap_err().to_string();
+        assert!(error.contains("renew_seconds") && error.contains("bcrypt_cost"), "{error}");
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let config = load("[database]\nurl = \"postgres://u:hunter2@h/d\"\n[auth]\nsigning_key = \"hunter3\"\n").unwrap();
+        let printed = format!("{config:?}");
+        assert!(!printed.contains("hunter"), "{printed}");
+    }
+
+    #[test]
+    fn the_server_role_is_the_user_of_the_url() {
+        let config =
+            load("[database]\nurl = \"postgres://the%20server:x@h/d\"\nowner_url = \"postgres://owner:y@h/d\"\n").unwrap();
+        assert_eq!(config.migration().unwrap().1.as_deref(), Some("the server"));
+    }
+}

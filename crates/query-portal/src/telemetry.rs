@@ -1,0 +1,24 @@
+//! Structured logs on standard error.
+
+use anyhow::Context as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, EnvFilter};
+
+use crate::config::{Log, LogFormat};
+
+/// These crates write query texts, parameters or notices into their logs: they stay silent whatever is asked for.
+const SILENCED: [&str; 4] = ["tokio_postgres=off", "postgres=off", "diesel=off", "diesel_async=off"];
+
+pub(crate) fn init(log: &Log) -> anyhow::Result<()> {
+    let mut filter = EnvFilter::try_new(&log.level).context("log.level is not a filter like \"info\"")?;
+    for directive in SILENCED {
+        filter = filter.add_directive(directive.parse().context("a built-in log directive")?);
+    }
+    let registry = tracing_subscriber::registry().with(filter);
+    match log.format {
+        LogFormat::Json => registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init(),
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
+    }
+    Ok(())
+}

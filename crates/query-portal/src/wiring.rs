@@ -1,0 +1,162 @@
+//! Puts adapters behind the ports. The only place that knows which adapter stands behind which port.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::job::WorkerId;
+use domain::ports::{
+    AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher, SubmissionReviewer,
+    TargetExecutor,
+};
+use domain::services::{
+    Administration, Authentication, DirectoryAccess, ExecutionWorker, Housekeeper, NotificationWorker, Requests,
+    Submissions,
+};
+use domain::target::{CredentialSourceKind, Engine};
+use http_api::{Api, ApiSettings, JwtAccessTokens, JwtSettings, RateLimits};
+use secrets::EnvCredentialSource;
+use store_postgres::{
+    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgSessionStore, PgStore,
+    PgUserStore, StoreConfig,
+};
+use target_postgres::{PostgresExecutor, PostgresExecutorConfig, PostgresReviewer};
+
+use crate::config::Config;
+use crate::system::{BcryptPasswords, RandomIds, RandomSecrets, SystemClock};
+
+/// Everything that serves.
+pub(crate) struct Portal {
+    pub(crate) api: Api,
+    pub(crate) executions: Option<Arc<ExecutionWorker>>,
+    pub(crate) notifications: NotificationWorker,
+    pub(crate) housekeeper: Housekeeper,
+}
+
+/// What is different between a real installation and the demo.
+pub(crate) struct Surroundings {
+    /// Environment variables, for the credential source `env`.
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) notifier: Arc<dyn Notifier>,
+}
+
+fn store(config: &Config) -> anyhow::Result<PgStore> {
+    let mut settings = StoreConfig::new(config.database_url()?.clone());
+    settings.max_connections = config.database.max_connections;
+    settings.acquire_timeout = Duration::from_secs(config.database.acquire_timeout_seconds);
+    Ok(PgStore::connect(&settings)?)
+}
+
+fn passwords(config: &Config) -> anyhow::Result<Arc<dyn PasswordHasher>> {
+    Ok(Arc::new(BcryptPasswords::new(config.auth.bcrypt_cost)?))
+}
+
+/// What the command line works with.
+pub(crate) fn administration(config: &Config) -> anyhow::Result<Administration> {
+    let store = store(config)?;
+    Ok(Administration {
+        users: Arc::new(PgUserStore::new(store.clone())),
+        directory: Arc::new(PgDirectory::new(store)),
+        passwords: passwords(config)?,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+    })
+}
+
+/// What the server works with. Must be called inside the runtime: the change feed starts listening.
+pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Result<Portal> {
+    let store = store(config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn IdGenerator> = Arc::new(RandomIds);
+    let changes: Arc<dyn ChangeFeed> = Arc::new(PgChangeFeed::start(&store));
+    let requests = Arc::new(PgRequestStore::new(store.clone(), Arc::clone(&ids)));
+    let queue = Arc::new(PgJobQueue::new(store.clone(), Arc::clone(&ids)));
+    let results = Arc::new(PgResultStore::new(store.clone()));
+    let directory = Arc::new(PgDirectory::new(store.clone()));
+    let tokens: Arc<dyn AccessTokens> = Arc::new(
+        JwtAccessTokens::new(JwtSettings {
+            key: config.signing_key()?.clone(),
+            issuer: config.auth.issuer.clone(),
+            audience: config.auth.audience.clone(),
+        })
+        .context("auth.signing_key")?,
+    );
+    let api = ApiSettings {
+        authentication: Authentication {
+            users: Arc::new(PgUserStore::new(store.clone())),
+            sessions: Arc::new(PgSessionStore::new(store.clone())),
+            audit: Arc::new(PgAuditLog::new(store.clone())),
+            passwords: passwords(config)?,
+            tokens,
+            secrets: Arc::new(RandomSecrets),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            settings: config.auth_settings(),
+        },
+        submissions: Submissions {
+            requests: requests.clone(),
+            directory: directory.clone(),
+            reviewers: HashMap::from([(
+                Engine::Postgresql,
+                Arc::new(PostgresReviewer::new()) as Arc<dyn SubmissionReviewer>,
+            )]),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+        },
+        requests: Requests {
+            requests: requests.clone(),
+            results: results.clone(),
+            changes: Arc::clone(&changes),
+            clock: Arc::clone(&clock),
+            require_digest: config.approvals.require_digest,
+        },
+        directory: DirectoryAccess { directory },
+        rate_limits: RateLimits {
+            per_second: config.rate_limit.per_second,
+            logins_per_minute: config.rate_limit.logins_per_minute,
+        },
+    };
+    let worker = worker_id(clock.as_ref());
+    let settings = config.execution_settings();
+    let executions = ExecutionWorker {
+        queue: queue.clone(),
+        requests: requests.clone(),
+        results,
+        executors: HashMap::from([(
+            Engine::Postgresql,
+            Arc::new(PostgresExecutor::new(PostgresExecutorConfig::default())) as Arc<dyn TargetExecutor>,
+        )]),
+        credentials: HashMap::from([(
+            CredentialSourceKind::Env,
+            Arc::new(EnvCredentialSource::new(config.secrets.env_prefixes.clone(), surroundings.variables))
+                as Arc<dyn CredentialSource>,
+        )]),
+        changes: Arc::clone(&changes),
+        clock: Arc::clone(&clock),
+        worker: worker.clone(),
+        settings,
+    };
+    Ok(Portal {
+        api: Api::new(api, Arc::new(PgHealth::new(store)), ids),
+        executions: (settings.concurrency > 0).then(|| Arc::new(executions)),
+        notifications: NotificationWorker {
+            queue: queue.clone(),
+            requests,
+            notifier: surroundings.notifier,
+            changes,
+            clock: Arc::clone(&clock),
+            worker,
+            poll: settings.poll,
+        },
+        housekeeper: Housekeeper { queue, clock, every: Duration::from_secs(config.execution.reap_seconds) },
+    })
+}
+
+/// Tells operators which process it was; nothing trusts it.
+fn worker_id(clock: &dyn Clock) -> WorkerId {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "host" } else { host };
+    WorkerId(format!("{host}:{}:{}", std::process::id(), clock.now().timestamp()))
+}
