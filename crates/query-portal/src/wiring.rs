@@ -41,11 +41,11 @@ pub(crate) struct Surroundings {
     pub(crate) notifier: Arc<dyn Notifier>,
 }
 
-fn store(config: &Config) -> anyhow::Result<PgStore> {
+fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let mut settings = StoreConfig::new(config.database_url()?.clone());
     settings.max_connections = config.database.max_connections;
     settings.acquire_timeout = Duration::from_secs(config.database.acquire_timeout_seconds);
-    Ok(PgStore::connect(&settings)?)
+    Ok(settings)
 }
 
 fn passwords(config: &Config) -> anyhow::Result<Arc<dyn PasswordHasher>> {
@@ -54,7 +54,7 @@ fn passwords(config: &Config) -> anyhow::Result<Arc<dyn PasswordHasher>> {
 
 /// What the command line works with.
 pub(crate) fn administration(config: &Config) -> anyhow::Result<Administration> {
-    let store = store(config)?;
+    let store = PgStore::connect(&store_config(config)?)?;
     Ok(Administration {
         users: Arc::new(PgUserStore::new(store.clone())),
         directory: Arc::new(PgDirectory::new(store)),
@@ -66,10 +66,11 @@ pub(crate) fn administration(config: &Config) -> anyhow::Result<Administration> 
 
 /// What the server works with. Must be called inside the runtime: the change feed starts listening.
 pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Result<Portal> {
-    let store = store(config)?;
+    let settings = store_config(config)?;
+    let store = PgStore::connect(&settings)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdGenerator> = Arc::new(RandomIds);
-    let changes: Arc<dyn ChangeFeed> = Arc::new(PgChangeFeed::start(&store));
+    let changes: Arc<dyn ChangeFeed> = Arc::new(PgChangeFeed::start(&settings)?);
     let requests = Arc::new(PgRequestStore::new(store.clone(), Arc::clone(&ids)));
     let queue = Arc::new(PgJobQueue::new(store.clone(), Arc::clone(&ids)));
     let results = Arc::new(PgResultStore::new(store.clone()));

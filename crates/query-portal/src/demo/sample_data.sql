@@ -51,7 +51,7 @@ SELECT 1 + n * 17 % 500,
        p.name,
        1 + n % 4,
        p.price * (1 + n % 4),
-       (ARRAY['pending', 'paid', 'shipped', 'delivered', 'cancelled'])[1 + n % 5],
+       (ARRAY['pending', 'paid', 'shipped', 'delivered', 'delivered', 'delivered', 'cancelled'])[1 + n % 7],
        timestamptz '2025-06-01 00:00:00+00' + n * interval '53 minutes'
 FROM generate_series(1, 5000) AS n
 JOIN products AS p ON p.id = 1 + n * 7 % 200;
