@@ -1,1 +1,49 @@
-//! store-postgres
+//! The portal's own store on PostgreSQL: requests, people, sessions, targets, jobs, results and the audit trail.
+//!
+//! Each adapter implements one port of `domain` over a shared [`PgStore`]. This crate holds no rule: it asks the
+//! domain's functions inside its transactions. It must not know HTTP, nor what runs on targets.
+//!
+//! Locks are taken in one order, so that no two transactions wait for each other: the row of a person, then
+//! the row of a job, then the row of a request.
+
+mod announce;
+mod audit;
+mod config;
+mod directory;
+mod error;
+mod feed;
+mod grants;
+mod health;
+mod job_rows;
+mod jobs;
+mod migrate;
+mod notifications;
+mod pool;
+mod principal;
+mod reaper;
+mod request_json;
+mod request_rows;
+mod request_state;
+mod requests;
+mod results;
+mod rows;
+mod schema;
+mod sessions;
+mod target_rows;
+#[cfg(feature = "test-support")]
+pub mod test_support;
+mod transitions;
+mod users;
+
+pub use audit::PgAuditLog;
+pub use config::{InvalidStoreConfig, StoreConfig};
+pub use directory::PgDirectory;
+pub use feed::PgChangeFeed;
+pub use health::PgHealth;
+pub use jobs::PgJobQueue;
+pub use migrate::{MigrateError, MigrationReport, migrate, pending_migrations, revert_all};
+pub use pool::PgStore;
+pub use requests::PgRequestStore;
+pub use results::PgResultStore;
+pub use sessions::PgSessionStore;
+pub use users::PgUserStore;

@@ -1,0 +1,200 @@
+//! The store of requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use domain::audit::AuditEntry;
+use domain::ids::RequestId;
+use domain::lifecycle::Transition;
+use domain::page::{MAX_PAGE_SIZE, Page, PageRequest};
+use domain::policy::Visibility;
+use domain::ports::{IdGenerator, RequestFilter, RequestStore, StoreError, TransitionError};
+use domain::request::{Effect, Request, StateKind};
+use futures_util::FutureExt;
+
+use crate::error::store_error;
+use crate::pool::PgStore;
+use crate::request_rows::{ApprovalRow, RequestRow};
+use crate::rows::RowReader;
+use crate::schema::query_requests;
+use crate::transitions::{insert, live_approvals, write};
+
+/// Requests in PostgreSQL.
+#[derive(Clone)]
+pub struct PgRequestStore {
+    store: PgStore,
+    ids: Arc<dyn IdGenerator>,
+}
+
+impl std::fmt::Debug for PgRequestStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PgRequestStore").finish_non_exhaustive()
+    }
+}
+
+impl PgRequestStore {
+    /// `ids` names the jobs that transitions queue.
+    pub fn new(store: PgStore, ids: Arc<dyn IdGenerator>) -> Self {
+        Self { store, ids }
+    }
+}
+
+#[async_trait]
+impl RequestStore for PgRequestStore {
+    async fn insert(
+        &self,
+        request: &Request,
+        audit: &AuditEntry,
+        effects: &[Effect],
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin().await?;
+        let changes = insert(&mut transaction, request, audit, effects, &*self.ids).await?;
+        transaction.commit_and_announce(&changes).await?;
+        Ok(())
+    }
+
+    async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
+        let rows = self
+            .store
+            .read(move |connection| {
+                async move {
+                    let query = query_requests::table.filter(query_requests::uuid.eq(id.as_uuid()));
+                    let rows = query.select(RequestRow::as_select()).load(connection).await?;
+                    with_approvals(connection, rows).await
+                }
+                .boxed()
+            })
+            .await?;
+        Ok(into_requests(rows)?.pop())
+    }
+
+    async fn list(
+        &self,
+        visibility: &Visibility,
+        filter: &RequestFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Request>, StoreError> {
+        let limit = page.limit.clamp(1, MAX_PAGE_SIZE);
+        let (visibility, filter, after) = (visibility.clone(), filter.clone(), page.after);
+        let mut rows = self
+            .store
+            .read(move |connection| {
+                let query = narrowed(&visibility, &filter, after).limit(i64::from(limit) + 1);
+                async move {
+                    let rows = query.select(RequestRow::as_select()).load(connection).await?;
+                    with_approvals(connection, rows).await
+                }
+                .boxed()
+            })
+            .await?;
+        // The one row too many only says that there is another page.
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|(row, _)| row.id);
+        Ok(Page { items: into_requests(rows)?, next })
+    }
+
+    async fn commit(&self, transition: &Transition) -> Result<Request, TransitionError> {
+        let mut transaction = self.store.begin().await?;
+        if let Some(written) = write(&mut transaction, transition, &*self.ids).await? {
+            transaction.commit_and_announce(&written.changes).await?;
+            return Ok(written.request);
+        }
+        let current = status(&mut transaction, transition.request.id).await?;
+        transaction.rollback().await?;
+        Err(current.map_or(TransitionError::NotFound, |current| TransitionError::Conflict { current }))
+    }
+}
+
+type Rows = Vec<(RequestRow, Vec<ApprovalRow>)>;
+
+async fn with_approvals(connection: &mut AsyncPgConnection, rows: Vec<RequestRow>) -> QueryResult<Rows> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let mut approvals: HashMap<i64, Vec<ApprovalRow>> = HashMap::new();
+    if !ids.is_empty() {
+        for approval in live_approvals(connection, &ids).await? {
+            approvals.entry(approval.request_id).or_default().push(approval);
+        }
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let of_row = approvals.remove(&row.id).unwrap_or_default();
+            (row, of_row)
+        })
+        .collect())
+}
+
+fn into_requests(rows: Rows) -> Result<Vec<Request>, StoreError> {
+    rows.into_iter().map(|(row, approvals)| row.into_request(approvals)).collect()
+}
+
+fn narrowed(
+    visibility: &Visibility,
+    filter: &RequestFilter,
+    after: Option<i64>,
+) -> query_requests::BoxedQuery<'static, Pg> {
+    use query_requests::dsl;
+
+    let mut query = dsl::query_requests.order(dsl::id.desc()).into_boxed();
+    if let Visibility::OwnAndPods { user, pods } = visibility {
+        let pods: Vec<String> = pods.iter().map(|pod| pod.as_str().to_owned()).collect();
+        query = query.filter(dsl::user_id.eq(user.as_uuid()).or(dsl::pod_id.eq_any(pods)));
+    }
+    let RequestFilter {
+        states,
+        instance,
+        pod,
+        requester,
+        not_requester,
+        engine,
+        created_from,
+        created_before,
+    } = filter;
+    if !states.is_empty() {
+        let states: Vec<&'static str> = states.iter().map(|state| state.as_str()).collect();
+        query = query.filter(dsl::status.eq_any(states));
+    }
+    if let Some(instance) = instance {
+        query = query.filter(dsl::instance_id.eq(instance.as_str().to_owned()));
+    }
+    if let Some(pod) = pod {
+        query = query.filter(dsl::pod_id.eq(pod.as_str().to_owned()));
+    }
+    if let Some(user) = requester {
+        query = query.filter(dsl::user_id.eq(user.as_uuid()));
+    }
+    if let Some(user) = not_requester {
+        query = query.filter(dsl::user_id.ne(user.as_uuid()));
+    }
+    if let Some(engine) = engine {
+        query = query.filter(dsl::database_type.eq(engine.as_str()));
+    }
+    if let Some(from) = created_from {
+        query = query.filter(dsl::created_at.ge(*from));
+    }
+    if let Some(before) = created_before {
+        query = query.filter(dsl::created_at.lt(*before));
+    }
+    if let Some(after) = after {
+        query = query.filter(dsl::id.lt(after));
+    }
+    query
+}
+
+async fn status(connection: &mut AsyncPgConnection, id: RequestId) -> Result<Option<StateKind>, StoreError> {
+    let status: Option<String> = query_requests::table
+        .filter(query_requests::uuid.eq(id.as_uuid()))
+        .select(query_requests::status)
+        .get_result(connection)
+        .await
+        .optional()
+        .map_err(store_error)?;
+    let row = RowReader::new("query_requests", id);
+    status.map(|status| row.present("status", StateKind::parse(&status))).transpose()
+}

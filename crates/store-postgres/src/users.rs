@@ -1,0 +1,275 @@
+//! The store of people.
+
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use domain::Timestamp;
+use domain::audit::AuditEntry;
+use domain::ids::{PodId, UserId};
+use domain::ports::{NewUser, StoreError, UserError, UserStore, UserUpdate, UserWithPassword};
+use domain::text::{DisplayName, Email};
+use domain::user::User;
+use futures_util::FutureExt;
+use uuid::Uuid;
+
+use crate::audit::record;
+use crate::error::{store_error, violates};
+use crate::pool::PgStore;
+use crate::rows::RowReader;
+use crate::schema::{roles, user_roles, users};
+use crate::sessions::{end_sessions, lock_user};
+
+/// People in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PgUserStore {
+    store: PgStore,
+}
+
+impl PgUserStore {
+    pub fn new(store: PgStore) -> Self {
+        Self { store }
+    }
+}
+
+#[async_trait]
+impl UserStore for PgUserStore {
+    async fn create(&self, user: &NewUser, audit: &AuditEntry) -> Result<(), UserError> {
+        let mut transaction = self.store.begin().await?;
+        let created = diesel::insert_into(users::table)
+            .values((
+                users::id.eq(user.id.as_uuid()),
+                users::email.eq(user.email.as_str()),
+                users::password_hash.eq(&user.password_hash),
+                users::name.eq(user.name.as_str()),
+                users::pod_id.eq(user.pod.as_ref().map(PodId::as_str)),
+                users::created_at.eq(user.at),
+                users::updated_at.eq(user.at),
+            ))
+            .execute(&mut *transaction)
+            .await;
+        let outcome = match created {
+            Ok(_) => set_roles(&mut transaction, user.id, &user.roles, audit.user, user.at).await,
+            Err(error) => Err(refusal(error, user.pod.as_ref())),
+        };
+        if let Err(error) = outcome {
+            transaction.rollback().await?;
+            return Err(error);
+        }
+        record(&mut transaction, audit).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        let found = self
+            .store
+            .read(move |connection| async move { find_user(connection, id.as_uuid()).await }.boxed())
+            .await?;
+        found.map(|(row, roles)| row.read(roles)).transpose()
+    }
+
+    async fn find_by_email(&self, email: &Email) -> Result<Option<UserWithPassword>, StoreError> {
+        let email = email.clone();
+        let found = self
+            .store
+            .read(move |connection| {
+                let email = email.clone();
+                async move {
+                    let row: Option<UserRow> = users::table
+                        .filter(users::email.eq(email.as_str()))
+                        .select(UserRow::as_select())
+                        .get_result(connection)
+                        .await
+                        .optional()?;
+                    let Some(row) = row else { return Ok(None) };
+                    let roles = roles_of(connection, row.id).await?;
+                    Ok(Some((row, roles)))
+                }
+                .boxed()
+            })
+            .await?;
+        found
+            .map(|(row, roles)| {
+                let password_hash = row.password_hash.clone();
+                Ok(UserWithPassword { user: row.read(roles)?, password_hash })
+            })
+            .transpose()
+    }
+
+    async fn list(&self) -> Result<Vec<User>, StoreError> {
+        let (rows, held): (Vec<UserRow>, Vec<(Uuid, String)>) = self
+            .store
+            .read(|connection| {
+                async move {
+                    let rows = users::table
+                        .order(users::email)
+                        .select(UserRow::as_select())
+                        .load(connection)
+                        .await?;
+                    let held = user_roles::table
+                        .inner_join(roles::table)
+                        .select((user_roles::user_id, roles::name))
+                        .load(connection)
+                        .await?;
+                    Ok((rows, held))
+                }
+                .boxed()
+            })
+            .await?;
+        let mut by_user: HashMap<Uuid, Vec<String>> = HashMap::new();
+        for (user, role) in held {
+            by_user.entry(user).or_default().push(role);
+        }
+        rows.into_iter()
+            .map(|row| {
+                let roles = by_user.remove(&row.id).unwrap_or_default();
+                row.read(roles)
+            })
+            .collect()
+    }
+
+    async fn update(&self, id: UserId, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError> {
+        let mut transaction = self.store.begin().await?;
+        if !lock_user(&mut transaction, id.as_uuid()).await? {
+            transaction.rollback().await?;
+            return Err(UserError::NotFound);
+        }
+        let pod = update.pod.as_ref().map(|pod| pod.as_ref().map(PodId::as_str));
+        let changed = diesel::update(users::table.find(id.as_uuid()))
+            .set((
+                update.name.as_ref().map(|name| users::name.eq(name.as_str())),
+                pod.map(|pod| users::pod_id.eq(pod)),
+                update.active.map(|active| users::is_active.eq(active)),
+                update.password_hash.as_ref().map(|hash| users::password_hash.eq(hash)),
+                users::updated_at.eq(audit.at),
+            ))
+            .execute(&mut *transaction)
+            .await;
+        let outcome = match (changed, &update.roles) {
+            (Ok(_), Some(roles)) => set_roles(&mut transaction, id, roles, audit.user, audit.at).await,
+            (Ok(_), None) => Ok(()),
+            (Err(error), _) => Err(refusal(error, update.pod.as_ref().and_then(Option::as_ref))),
+        };
+        if let Err(error) = outcome {
+            transaction.rollback().await?;
+            return Err(error);
+        }
+        if update.active == Some(false) || update.password_hash.is_some() {
+            end_sessions(&mut transaction, id.as_uuid(), audit.at).await?;
+        }
+        record(&mut transaction, audit).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+fn refusal(error: diesel::result::Error, pod: Option<&PodId>) -> UserError {
+    match pod {
+        _ if violates(&error, "users_email_key") => UserError::EmailTaken,
+        Some(pod) if violates(&error, "users_pod_id_fkey") => UserError::UnknownPod(pod.clone()),
+        _ => store_error(error).into(),
+    }
+}
+
+/// Makes these the roles of a person, and leaves alone what they had already.
+async fn set_roles(
+    connection: &mut AsyncPgConnection,
+    user: UserId,
+    names: &[String],
+    by: Option<UserId>,
+    now: Timestamp,
+) -> Result<(), UserError> {
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let known: Vec<(Uuid, String)> = roles::table
+        .filter(roles::name.eq_any(names.iter().copied().collect::<Vec<_>>()))
+        .select((roles::id, roles::name))
+        .load(connection)
+        .await
+        .map_err(store_error)?;
+    if let Some(unknown) = names.iter().find(|name| !known.iter().any(|(_, known)| known == *name)) {
+        return Err(UserError::UnknownRole((*unknown).to_owned()));
+    }
+    let ids: Vec<Uuid> = known.iter().map(|(id, _)| *id).collect();
+    diesel::delete(
+        user_roles::table
+            .filter(user_roles::user_id.eq(user.as_uuid()))
+            .filter(user_roles::role_id.ne_all(&ids)),
+    )
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    let rows: Vec<_> = ids
+        .iter()
+        .map(|role| {
+            (
+                user_roles::user_id.eq(user.as_uuid()),
+                user_roles::role_id.eq(*role),
+                user_roles::assigned_at.eq(now),
+                user_roles::assigned_by.eq(by.map(UserId::as_uuid)),
+            )
+        })
+        .collect();
+    diesel::insert_into(user_roles::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+#[derive(Debug, Queryable, Selectable)]
+#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
+pub(crate) struct UserRow {
+    pub(crate) id: Uuid,
+    pub(crate) email: String,
+    pub(crate) password_hash: String,
+    pub(crate) name: String,
+    pub(crate) pod_id: Option<String>,
+    pub(crate) slack_user_id: Option<String>,
+    pub(crate) is_active: bool,
+    pub(crate) last_login: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+impl UserRow {
+    pub(crate) fn read(self, mut roles: Vec<String>) -> Result<User, StoreError> {
+        let row = RowReader::new("users", self.id);
+        roles.sort();
+        Ok(User {
+            id: UserId::from_uuid(self.id),
+            email: row.checked("email", Email::parse(&self.email))?,
+            name: row.checked("name", DisplayName::parse(&self.name))?,
+            pod: self.pod_id.map(|pod| row.checked("pod_id", PodId::parse(&pod))).transpose()?,
+            slack_user_id: self.slack_user_id,
+            active: self.is_active,
+            roles,
+            last_login: self.last_login,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// A person with the names of their roles.
+pub(crate) async fn find_user(
+    connection: &mut AsyncPgConnection,
+    id: Uuid,
+) -> QueryResult<Option<(UserRow, Vec<String>)>> {
+    let row: Option<UserRow> =
+        users::table.find(id).select(UserRow::as_select()).get_result(connection).await.optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let roles = roles_of(connection, id).await?;
+    Ok(Some((row, roles)))
+}
+
+async fn roles_of(connection: &mut AsyncPgConnection, user: Uuid) -> QueryResult<Vec<String>> {
+    user_roles::table
+        .inner_join(roles::table)
+        .filter(user_roles::user_id.eq(user))
+        .select(roles::name)
+        .load(connection)
+        .await
+}

@@ -1,0 +1,83 @@
+//! Rows that no version of the portal can have written.
+
+use domain::job::WorkerId;
+use domain::ports::{JobQueue, RequestStore, ResultStore, StoreError};
+use futures_util::TryStreamExt;
+use testkit::builders::{at, request};
+
+use crate::world::World;
+
+/// Breaks a stored request with a statement, and expects the error that names what was broken.
+async fn is_corrupt(breaking: &str, expected: (&str, &str)) {
+    let world = World::peopled().await;
+    let process = world.process();
+    let stored = process.approved(request()).await;
+    world.database.client().await.batch_execute(breaking).await.unwrap();
+    match process.requests.find(stored.id).await.unwrap_err() {
+        StoreError::Corrupt { table, column, id } => {
+            assert_eq!((table, column), expected, "{breaking}");
+            assert!(!id.is_empty());
+        }
+        other => panic!("{breaking}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_impossible_row_is_named_by_table_column_and_id() {
+    is_corrupt("UPDATE query_requests SET review = '{}'", ("query_requests", "review")).await;
+    is_corrupt("UPDATE query_requests SET approved_at = NULL", ("query_requests", "approved_at")).await;
+    is_corrupt("UPDATE query_requests SET requester_email = 'nobody'", ("query_requests", "requester_email"))
+        .await;
+    is_corrupt("UPDATE query_requests SET query_content = ' '", ("query_requests", "query_content")).await;
+    is_corrupt("UPDATE request_approvals SET approver_email = ''", ("request_approvals", "approver_email"))
+        .await;
+}
+
+#[tokio::test]
+async fn the_id_of_a_broken_request_is_the_one_that_people_know() {
+    let world = World::peopled().await;
+    let process = world.process();
+    let stored = process.approved(request()).await;
+    world.database.client().await.batch_execute("UPDATE query_requests SET review = '{}'").await.unwrap();
+    let error = process.requests.find(stored.id).await.unwrap_err();
+    assert!(error.to_string().contains(&stored.id.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn one_broken_request_stops_neither_the_queue_nor_the_reaper() {
+    let world = World::peopled().await;
+    let process = world.process();
+    let ttl = std::time::Duration::from_mins(1);
+    let broken = process.approved(request().approval_ttl(ttl)).await;
+    let good = process.approved(request().approval_ttl(ttl)).await;
+    let stale = process.submit(request().approval_ttl(std::time::Duration::from_secs(30))).await;
+    let breaking = format!("UPDATE query_requests SET review = '{{}}' WHERE uuid = '{}'", broken.id);
+    world.database.client().await.batch_execute(&breaking).await.unwrap();
+    let worker = WorkerId("host:1:1".to_owned());
+    let first = process.jobs.claim_execution(&worker, at(10), at(70)).await;
+    assert!(matches!(first, Err(StoreError::Corrupt { .. })), "{first:?}");
+    assert!(process.jobs.claim_execution(&worker, at(10), at(70)).await.unwrap().is_some());
+    assert_eq!(process.jobs.claim_execution(&worker, at(10), at(70)).await.unwrap(), None);
+    let reaped = process.jobs.reap(at(1_000)).await.unwrap();
+    assert_eq!((reaped.interrupted, reaped.expired), (vec![good.id], vec![stale.id]));
+}
+
+#[tokio::test]
+async fn a_chunk_that_unpacks_to_another_size_is_corrupt() {
+    let world = World::peopled().await;
+    let process = world.process();
+    let stored = process.approved(request()).await;
+    for (size, data) in [(3, "28b52ffd"), (1, ""), (-0, "00"), (1_000_000_000, "")] {
+        let statement = format!(
+            "DELETE FROM execution_result_chunks; \
+             INSERT INTO execution_result_chunks (request_id, seq, statement, row_count, byte_count, data) \
+             SELECT id, 0, 0, 1, {size}, '\\x{data}' FROM query_requests"
+        );
+        world.database.client().await.batch_execute(&statement).await.unwrap();
+        let read: Result<Vec<_>, _> = process.results.read(stored.id).try_collect().await;
+        assert!(
+            matches!(read, Err(StoreError::Corrupt { table: "execution_result_chunks", .. })),
+            "{size}: {read:?}"
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! What the owner and the server's own role can do to the audit trail, and to everything else.
+
+use domain::ports::{AuditLog, Health, RequestStore};
+use secrecy::ExposeSecret;
+use store_postgres::test_support::TestDatabase;
+use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgStore, StoreConfig, migrate};
+use testkit::builders::request;
+use tokio_postgres::{Client, NoTls};
+
+use crate::world::{World, applied, approval, entry};
+
+const CHANGES: [&str; 6] = [
+    "UPDATE audit_logs SET action = 'nothing'",
+    "DELETE FROM audit_logs",
+    "TRUNCATE audit_logs CASCADE",
+    "UPDATE audit_chain SET position = 2",
+    "DELETE FROM audit_chain",
+    "TRUNCATE audit_chain",
+];
+
+/// A role with a name that needs its quotes, and the settings to connect as it.
+struct ServerRole {
+    name: String,
+    config: StoreConfig,
+    database: String,
+}
+
+impl ServerRole {
+    async fn create(database: &TestDatabase) -> Self {
+        let name = format!("server \"of\" {}", database.name());
+        let quoted = quoted(&name);
+        let admin = database.client().await;
+        admin.batch_execute(&format!("CREATE ROLE {quoted} LOGIN PASSWORD 'secret'")).await.unwrap();
+        let url = database.url();
+        let (_, host) = url.expose_secret().split_once('@').unwrap();
+        let user = name.replace(' ', "%20").replace('"', "%22");
+        let config = StoreConfig::new(format!("postgres://{user}:secret@{host}").into());
+        Self { name, config, database: database.name().to_owned() }
+    }
+
+    async fn client(&self) -> Client {
+        let (client, connection) =
+            tokio_postgres::connect(self.config.url.expose_secret(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Roles belong to the server and would outlive the test's database.
+    async fn drop(self, database: TestDatabase) {
+        assert_eq!(database.name(), self.database);
+        let quoted = quoted(&self.name);
+        let admin = database.client().await;
+        admin.batch_execute(&format!("DROP OWNED BY {quoted}; DROP ROLE {quoted}")).await.unwrap();
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+async fn refusal(client: &Client, statement: &str) -> String {
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    error.as_db_error().unwrap().message().to_owned()
+}
+
+#[tokio::test]
+async fn nobody_changes_the_audit_trail_not_even_its_owner() {
+    let database = TestDatabase::create().await;
+    PgAuditLog::new(database.store()).record(entry("user.login_failed")).await.unwrap();
+    let owner = database.client().await;
+    for replication in ["origin", "replica"] {
+        // A superuser can silence ordinary triggers; these go on.
+        owner.batch_execute(&format!("SET session_replication_role = {replication}")).await.unwrap();
+        for change in CHANGES {
+            let message = refusal(&owner, change).await;
+            assert!(message.contains("append-only"), "{change}: {message}");
+        }
+    }
+    let message = refusal(&owner, "TRUNCATE users CASCADE").await;
+    assert!(message.contains("append-only"), "{message}");
+    let rows: i64 = owner.query_one("SELECT count(*) FROM audit_logs", &[]).await.unwrap().get(0);
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
+async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
+    let world = World::peopled().await;
+    let role = ServerRole::create(&world.database).await;
+    let report = migrate(&world.database.url(), Some(&role.name)).await.unwrap();
+    assert_eq!((report.applied.len(), report.granted_to.as_deref()), (0, Some(role.name.as_str())));
+    migrate(&world.database.url(), Some(&role.name)).await.expect("granting again is no error");
+
+    let store = PgStore::connect(&role.config).unwrap();
+    PgHealth::new(store.clone()).check().await.unwrap();
+    let process = world.process_on(store);
+    let pending = process.submit(request()).await;
+    process.requests.commit(&applied(&pending, approval(&pending))).await.unwrap();
+
+    let client = role.client().await;
+    for change in CHANGES {
+        let message = refusal(&client, change).await;
+        assert!(message.starts_with("permission denied"), "{change}: {message}");
+    }
+    let more = [
+        "ALTER TABLE audit_logs DISABLE TRIGGER ALL",
+        "DROP TABLE audit_logs",
+        "UPDATE roles SET permissions = '[\"*:*\"]'",
+        "INSERT INTO roles (name, description, permissions) VALUES ('root', '', '[\"*:*\"]')",
+        "DELETE FROM __diesel_schema_migrations",
+        "TRUNCATE jobs",
+        "SET session_replication_role = replica",
+    ];
+    for change in more {
+        let message = refusal(&client, change).await;
+        assert!(message.contains("denied") || message.contains("must be owner"), "{change}: {message}");
+    }
+    drop(process);
+    role.drop(world.database).await;
+}
+
+#[tokio::test]
+async fn every_table_is_granted_in_one_way_or_another() {
+    let database = TestDatabase::create().await;
+    let role = ServerRole::create(&database).await;
+    migrate(&database.url(), Some(&role.name)).await.unwrap();
+    let forgotten = role
+        .client()
+        .await
+        .query(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' \
+             AND NOT has_table_privilege(oid, 'SELECT')",
+            &[],
+        )
+        .await
+        .unwrap();
+    let forgotten: Vec<String> = forgotten.iter().map(|row| row.get(0)).collect();
+    assert_eq!(forgotten, Vec::<String>::new(), "add these to src/grants.rs");
+    role.drop(database).await;
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_exist_or_cannot_be_limited_is_an_error() {
+    let database = TestDatabase::create().await;
+    let error = migrate(&database.url(), Some("nobody's role")).await.unwrap_err();
+    assert!(matches!(error, MigrateError::UnknownRole(role) if role == "nobody's role"));
+    let error = migrate(&database.url(), Some("postgres")).await.unwrap_err();
+    assert!(matches!(error, MigrateError::UnlimitedRole(role) if role == "postgres"));
+}

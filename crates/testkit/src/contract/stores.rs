@@ -1,0 +1,108 @@
+//! What an adapter hands to the contract.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ids::{InstanceId, PodId, RequestId, UserId};
+use domain::ports::{
+    AuditLog, ChangeFeed, Directory, Health, JobQueue, RequestStore, ResultStore, SessionStore, UserStore,
+};
+use domain::target::Target;
+use domain::text::DatabaseName;
+
+use crate::memory::InMemoryStore;
+
+/// All ports of one fresh world: no people, no PODs, no targets, but the roles that come with the portal.
+#[derive(Clone)]
+pub struct Stores {
+    pub requests: Arc<dyn RequestStore>,
+    pub jobs: Arc<dyn JobQueue>,
+    pub users: Arc<dyn UserStore>,
+    pub sessions: Arc<dyn SessionStore>,
+    pub directory: Arc<dyn Directory>,
+    pub results: Arc<dyn ResultStore>,
+    pub audit: Arc<dyn AuditLog>,
+    pub changes: Arc<dyn ChangeFeed>,
+    pub health: Arc<dyn Health>,
+    /// May also keep alive what the world lives in.
+    pub probe: Arc<dyn StoreProbe>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stores(..)")
+    }
+}
+
+/// A line of the audit trail, as far as the contract looks at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditRow {
+    pub user: Option<UserId>,
+    pub action: String,
+    pub entity_kind: String,
+    pub entity_id: String,
+}
+
+/// What the contract needs and no port offers. Failures panic.
+#[async_trait]
+pub trait StoreProbe: Send + Sync {
+    /// The audit trail, oldest first.
+    async fn audit_rows(&self) -> Vec<AuditRow>;
+
+    /// Overwrites what is stored of an existing target, its PODs included, with exactly this.
+    async fn change_target(&self, target: &Target);
+
+    async fn set_pod_active(&self, pod: &PodId, active: bool);
+
+    async fn set_database_active(&self, instance: &InstanceId, database: &DatabaseName, active: bool);
+
+    /// Removes the execution job of a request, as only a person in the database could.
+    async fn lose_execution_job(&self, request: RequestId);
+}
+
+#[async_trait]
+impl StoreProbe for InMemoryStore {
+    async fn audit_rows(&self) -> Vec<AuditRow> {
+        let row = |entry: domain::audit::AuditEntry| AuditRow {
+            user: entry.user,
+            action: entry.action,
+            entity_kind: entry.entity.kind.as_str().to_owned(),
+            entity_id: entry.entity.id,
+        };
+        self.audit_entries().into_iter().map(row).collect()
+    }
+
+    async fn change_target(&self, target: &Target) {
+        self.put_target(target);
+    }
+
+    async fn set_pod_active(&self, pod: &PodId, active: bool) {
+        InMemoryStore::set_pod_active(self, pod, active);
+    }
+
+    async fn set_database_active(&self, instance: &InstanceId, database: &DatabaseName, active: bool) {
+        InMemoryStore::set_database_active(self, instance, database, active);
+    }
+
+    async fn lose_execution_job(&self, request: RequestId) {
+        InMemoryStore::lose_execution_job(self, request);
+    }
+}
+
+impl From<InMemoryStore> for Stores {
+    fn from(store: InMemoryStore) -> Self {
+        Self {
+            requests: store.request_store(),
+            jobs: store.job_queue(),
+            users: store.user_store(),
+            sessions: store.session_store(),
+            directory: store.directory(),
+            results: store.result_store(),
+            audit: store.audit_log(),
+            changes: store.change_feed(),
+            health: store.health(),
+            probe: Arc::new(store),
+        }
+    }
+}

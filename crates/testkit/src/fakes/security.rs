@@ -1,0 +1,111 @@
+//! Passwords, tokens and credentials in the clear, for tests only.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use domain::Timestamp;
+use domain::auth::AccessClaims;
+use domain::execution::Credentials;
+use domain::ports::{AccessTokens, CredentialError, CredentialSource, InvalidToken, PasswordHasher};
+use domain::target::{CredentialRef, CredentialSourceKind};
+use domain::text::NewPassword;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::lock;
+
+/// "Hashes" a password by putting `plain:` before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainPasswords;
+
+#[async_trait]
+impl PasswordHasher for PlainPasswords {
+    async fn hash(&self, password: &NewPassword) -> String {
+        format!("plain:{}", password.secret().expose_secret())
+    }
+
+    async fn verify(&self, password: &SecretString, hash: Option<String>) -> bool {
+        hash.as_deref().and_then(|hash| hash.strip_prefix("plain:")) == Some(password.expose_secret())
+    }
+}
+
+/// Writes the claims into the token as they are: `fake.<user>.<session>.<issued>.<expires>`, times in
+/// microseconds. Anybody can forge one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FakeTokens;
+
+impl FakeTokens {
+    fn read(token: &str) -> Option<AccessClaims> {
+        let moment = |text: &str| DateTime::from_timestamp_micros(text.parse().ok()?);
+        let parts: Vec<&str> = token.split('.').collect();
+        let [_, user, session, issued, expires] = parts[..] else { return None };
+        let claims = AccessClaims {
+            user: user.parse().ok()?,
+            session: session.parse().ok()?,
+            issued_at: moment(issued)?,
+            expires_at: moment(expires)?,
+        };
+        (parts[0] == "fake").then_some(claims)
+    }
+}
+
+impl AccessTokens for FakeTokens {
+    fn sign(&self, claims: &AccessClaims) -> SecretString {
+        let AccessClaims { user, session, issued_at, expires_at } = claims;
+        let (issued, expires) = (issued_at.timestamp_micros(), expires_at.timestamp_micros());
+        format!("fake.{user}.{session}.{issued}.{expires}").into()
+    }
+
+    fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, InvalidToken> {
+        let claims = Self::read(token).ok_or(InvalidToken::Invalid)?;
+        if claims.expires_at <= now { Err(InvalidToken::Expired) } else { Ok(claims) }
+    }
+}
+
+/// A credential source that knows what it was told.
+#[derive(Debug)]
+pub struct FakeCredentials {
+    kind: CredentialSourceKind,
+    known: Mutex<HashMap<String, Credentials>>,
+    failures: Mutex<Vec<CredentialError>>,
+}
+
+impl FakeCredentials {
+    pub fn new(kind: CredentialSourceKind) -> Self {
+        Self { kind, known: Mutex::default(), failures: Mutex::default() }
+    }
+
+    /// Keeps a login under a reference.
+    pub fn with(self, reference: &str, username: &str, password: &str) -> Self {
+        let credentials = Credentials { username: username.to_owned(), password: password.into() };
+        lock(&self.known).insert(reference.to_owned(), credentials);
+        self
+    }
+
+    /// The next fetch fails with this. Several failures are used up in the order in which they were given.
+    pub fn fail_next(&self, error: CredentialError) {
+        lock(&self.failures).push(error);
+    }
+}
+
+impl Default for FakeCredentials {
+    fn default() -> Self {
+        Self::new(CredentialSourceKind::Env)
+    }
+}
+
+#[async_trait]
+impl CredentialSource for FakeCredentials {
+    fn kind(&self) -> CredentialSourceKind {
+        self.kind
+    }
+
+    async fn fetch(&self, reference: &CredentialRef) -> Result<Credentials, CredentialError> {
+        let mut failures = lock(&self.failures);
+        if !failures.is_empty() {
+            return Err(failures.remove(0));
+        }
+        lock(&self.known).get(&reference.reference).cloned().ok_or(CredentialError::NotFound)
+    }
+}

@@ -1,0 +1,225 @@
+//! The tables of the in-memory world, and what several ports do with them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use domain::Timestamp;
+use domain::audit::AuditEntry;
+use domain::auth::TokenHash;
+use domain::execution::ResultChunk;
+use domain::ids::{InstanceId, JobId, PodId, RequestId, SessionId, UserId};
+use domain::job::{Lease, NOTIFICATION_ATTEMPTS};
+use domain::lifecycle::Transition;
+use domain::pod::Pod;
+use domain::ports::Change;
+use domain::request::{Effect, NotificationKind, Request, StateKind};
+use domain::target::{Target, TargetDatabase};
+use domain::text::DatabaseName;
+use domain::user::{User, roles};
+use uuid::Uuid;
+
+/// A row of the queue, as tests look at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobRow {
+    pub id: JobId,
+    pub kind: JobKind,
+    pub request: RequestId,
+    pub state: JobState,
+    /// How often it was claimed.
+    pub attempts: u32,
+    pub fence: i64,
+    /// Not to be claimed before.
+    pub due_at: Timestamp,
+    /// What operators read about the last failure.
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobKind {
+    Execution,
+    Notification(NotificationKind),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum JobState {
+    Queued,
+    Running {
+        lease_until: Timestamp,
+    },
+    Done,
+    /// Given up, or lost on the way.
+    Failed,
+    /// Taken back before it began.
+    Dropped,
+}
+
+impl JobRow {
+    /// Whether the lease is the one under which this job runs.
+    pub(super) fn is_held_by(&self, lease: &Lease) -> bool {
+        self.id == lease.job && self.fence == lease.fence && matches!(self.state, JobState::Running { .. })
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.state == JobState::Queued && self.due_at <= now
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) user: User,
+    pub(super) password_hash: String,
+    /// No token that was issued before this moment is accepted.
+    pub(super) tokens_valid_from: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) user: UserId,
+    pub(super) expires_at: Timestamp,
+    pub(super) revoked: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct RefreshToken {
+    pub(super) session: SessionId,
+    pub(super) used: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) unavailable: bool,
+    /// What to announce once the operation has succeeded.
+    pub(super) news: Vec<Change>,
+    /// In the order of their submission; the position in a list is the index plus 1.
+    pub(super) requests: Vec<Request>,
+    pub(super) jobs: Vec<JobRow>,
+    pub(super) audit: Vec<AuditEntry>,
+    pub(super) chunks: HashMap<RequestId, Vec<ResultChunk>>,
+    pub(super) accounts: BTreeMap<UserId, Account>,
+    pub(super) roles: BTreeMap<String, Vec<String>>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) refresh_tokens: HashMap<TokenHash, RefreshToken>,
+    pub(super) blacklist: HashSet<TokenHash>,
+    pub(super) pods: BTreeMap<PodId, Pod>,
+    pub(super) targets: BTreeMap<InstanceId, Target>,
+    pub(super) databases: BTreeMap<InstanceId, BTreeMap<DatabaseName, TargetDatabase>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let permissions =
+            |role: &str| roles::default_permissions(role).iter().map(|&p| p.to_owned()).collect();
+        Self {
+            unavailable: false,
+            news: vec![],
+            requests: vec![],
+            jobs: vec![],
+            audit: vec![],
+            chunks: HashMap::new(),
+            accounts: BTreeMap::new(),
+            roles: roles::ALL.iter().map(|&role| (role.to_owned(), permissions(role))).collect(),
+            sessions: BTreeMap::new(),
+            refresh_tokens: HashMap::new(),
+            blacklist: HashSet::new(),
+            pods: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            databases: BTreeMap::new(),
+        }
+    }
+}
+
+impl World {
+    pub(super) fn request(&self, id: RequestId) -> Option<&Request> {
+        self.requests.iter().find(|r| r.id == id)
+    }
+
+    pub(super) fn job_mut(&mut self, id: JobId) -> Option<&mut JobRow> {
+        self.jobs.iter_mut().find(|job| job.id == id)
+    }
+
+    /// Whether somebody works on a job under exactly this lease.
+    pub(super) fn holds(&self, lease: &Lease) -> bool {
+        self.jobs.iter().any(|job| job.is_held_by(lease))
+    }
+
+    /// Writes a transition with its audit entry and its effects. The caller has compared the versions.
+    pub(super) fn write(&mut self, transition: Transition) -> Request {
+        let Transition { mut request, expected_version, event: _, effects, audit } = transition;
+        request.version = expected_version + 1;
+        let stored = self.requests.iter_mut().find(|r| r.id == request.id).expect("the caller has found it");
+        stored.clone_from(&request);
+        if matches!(request.state.kind(), StateKind::Failed | StateKind::Cancelled | StateKind::Interrupted) {
+            self.chunks.remove(&request.id);
+        }
+        self.carry_out(&effects, request.id, audit.at);
+        self.audit.push(audit);
+        self.news.push(Change::Request(request.id));
+        request
+    }
+
+    pub(super) fn carry_out(&mut self, effects: &[Effect], request: RequestId, now: Timestamp) {
+        for effect in effects {
+            match effect {
+                Effect::EnqueueExecution { not_before } => {
+                    self.enqueue(JobKind::Execution, request, not_before.map_or(now, |t| t.max(now)));
+                }
+                Effect::DropExecution => self.drop_execution(request),
+                Effect::SignalCancel => self.news.push(Change::Cancel(request)),
+                Effect::Notify(kind) => self.enqueue(JobKind::Notification(*kind), request, now),
+            }
+        }
+    }
+
+    fn enqueue(&mut self, kind: JobKind, request: RequestId, due_at: Timestamp) {
+        let number = self.jobs.len() as u128 + 1;
+        self.jobs.push(JobRow {
+            id: JobId::from_uuid(Uuid::from_u128(0x0b00_0000_0000_4000_8000_0000_0000_0000 + number)),
+            kind,
+            request,
+            state: JobState::Queued,
+            attempts: 0,
+            fence: 0,
+            due_at,
+            error: None,
+        });
+        self.news.push(Change::Jobs);
+    }
+
+    fn drop_execution(&mut self, request: RequestId) {
+        for job in &mut self.jobs {
+            if job.request == request && job.kind == JobKind::Execution && job.state == JobState::Queued {
+                job.state = JobState::Dropped;
+            }
+        }
+    }
+
+    /// Ends every login of somebody: no token from before `now` is good for anything.
+    pub(super) fn end_sessions(&mut self, user: UserId, now: Timestamp) {
+        for session in self.sessions.values_mut().filter(|s| s.user == user) {
+            session.revoked = true;
+        }
+        if let Some(account) = self.accounts.get_mut(&user) {
+            account.tokens_valid_from = account.tokens_valid_from.max(Some(now));
+        }
+    }
+
+    pub(super) fn unknown_pod<'a>(&self, mut pods: impl Iterator<Item = &'a PodId>) -> Option<PodId> {
+        pods.find(|pod| !self.pods.contains_key(*pod)).cloned()
+    }
+}
+
+impl JobRow {
+    /// Claims the job: one more attempt under a new fence.
+    pub(super) fn claim(&mut self, worker: &domain::job::WorkerId, lease_until: Timestamp) -> Lease {
+        self.attempts += 1;
+        self.fence += 1;
+        self.state = JobState::Running { lease_until };
+        Lease { job: self.id, fence: self.fence, worker: worker.clone() }
+    }
+
+    pub(super) fn max_attempts(&self) -> u32 {
+        match self.kind {
+            JobKind::Execution => 1,
+            JobKind::Notification(_) => NOTIFICATION_ATTEMPTS,
+        }
+    }
+}

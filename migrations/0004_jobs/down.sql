@@ -1,0 +1,2 @@
+DROP TABLE execution_result_chunks;
+DROP TABLE jobs;

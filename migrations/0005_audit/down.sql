@@ -1,0 +1,3 @@
+DROP TABLE audit_chain;
+DROP TABLE audit_logs;
+DROP FUNCTION refuse_audit_change();
