@@ -178,8 +178,8 @@ impl Installation {
 
     /// How often something was written on the target.
     pub(crate) async fn hits(&self, note: &str) -> u64 {
-        let count = single_value(&self.target_url, &format!("SELECT count(*)::text FROM hits WHERE note = '{note}'"));
-        count.await.parse().unwrap()
+        let count = format!("SELECT count(*)::text FROM hits WHERE note = '{note}'");
+        single_value(&self.target_url, &count).await.parse().unwrap()
     }
 
     /// What was audited of a request, oldest first.

@@ -63,7 +63,8 @@ async fn two_processes_share_the_queue_and_nothing_runs_twice() {
     let (dev, manager) = (servers[0].login("dev").await, servers[0].login("manager").await);
     let sql = "INSERT INTO hits (note) VALUES ('shared') RETURNING pg_sleep(0.02)::text";
     let ids = join_all((0..ROUNDS).map(|_| dev.submit(&installation, sql))).await;
-    join_all(ids.iter().map(|id| async {
+    let manager = &manager;
+    join_all(ids.iter().map(|id| async move {
         let (status, body) = manager.act(&format!("/api/queries/{id}/approve")).await;
         assert_eq!(status, StatusCode::OK, "{body}");
     }))
