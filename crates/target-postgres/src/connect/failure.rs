@@ -1,0 +1,71 @@
+//! Why there is no connection, in words that hold no credential: the server's own messages name the user.
+
+use std::error::Error;
+use std::time::Duration;
+
+use domain::execution::DatabaseError;
+use domain::ports::ExecutionError;
+use tokio_postgres::error::SqlState;
+
+/// What a caller finds as the source of an [`ExecutionError`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the server refused the login (SQLSTATE {0})")]
+    Login(String),
+    #[error("the server refused the connection (SQLSTATE {0})")]
+    Refused(String),
+    #[error("there was no connection within {0:?}")]
+    TimedOut(Duration),
+    #[error("the connection failed: {0}")]
+    Network(String),
+    #[error("the TLS settings cannot be used: {0}")]
+    Tls(String),
+    #[error("the server's version {0} is too old: PostgreSQL 14 or newer is needed")]
+    TooOld(i32),
+    #[error("the server's answer was not understood")]
+    Unexpected,
+}
+
+impl From<Failure> for ExecutionError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Login(_) => Self::CredentialsRejected { source: Box::new(failure) },
+            Failure::Refused(_)
+            | Failure::TimedOut(_)
+            | Failure::Network(_)
+            | Failure::Tls(_)
+            | Failure::TooOld(_)
+            | Failure::Unexpected => Self::Unavailable { source: Box::new(failure) },
+        }
+    }
+}
+
+/// Turns an error that came up while connecting into what the requester may know.
+pub(crate) fn while_connecting(error: &tokio_postgres::Error) -> ExecutionError {
+    let Some(db) = error.as_db_error() else { return Failure::Network(chain(error)).into() };
+    let code = db.code();
+    if code.code().starts_with("28") {
+        return Failure::Login(code.code().to_owned()).into();
+    }
+    // These two speak of the database, whose name the requester chose.
+    if *code == SqlState::INVALID_CATALOG_NAME || *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        return ExecutionError::Database(DatabaseError {
+            code: code.code().to_owned(),
+            severity: db.severity().to_owned(),
+            message: db.message().to_owned(),
+            ..DatabaseError::default()
+        });
+    }
+    Failure::Refused(code.code().to_owned()).into()
+}
+
+/// The driver's errors other than the server's own hold addresses and system errors at most.
+pub(crate) fn chain(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! One session on a target: opened, looked at, used for one execution, closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::execution::{Credentials, ExecutionOrder, Notice};
+use domain::ports::ExecutionError;
+use domain::target::TlsMode;
+use domain::text::DatabaseName;
+use secrecy::ExposeSecret;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use super::driver::Driver;
+use super::failure::{Failure, chain, while_connecting};
+use super::tls::{Tls, TlsSettings};
+
+/// Who a login really is. Members can take a role's rights with `set_config('role', ...)`, so membership counts.
+const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), (
+    SELECT pg_catalog.string_agg(CASE WHEN rolsuper THEN 'superuser' ELSE rolname::text END, ', ')
+    FROM pg_catalog.pg_roles
+    WHERE (rolsuper OR rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
+        AND pg_catalog.pg_has_role(session_user, oid, 'MEMBER'))";
+
+/// With it the server notices within half a second that its client is gone. Some platforms cannot do that.
+const CHECK_INTERVAL: &str = "SET client_connection_check_interval = 500";
+
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+const OLDEST: i32 = 140_000;
+
+/// Where a session leads to, and with which login.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: TlsMode,
+    pub(crate) database: DatabaseName,
+    pub(crate) credentials: Credentials,
+}
+
+impl Endpoint {
+    pub(crate) fn of(order: &ExecutionOrder) -> Self {
+        Self {
+            host: order.target.host.clone(),
+            port: order.target.port,
+            tls: order.target.tls,
+            database: order.database.clone(),
+            credentials: order.credentials.clone(),
+        }
+    }
+
+    fn config(&self, tls: &Tls, timeout: Duration) -> Config {
+        let mut config = Config::new();
+        config
+            .host(&self.host)
+            .port(self.port)
+            .user(&self.credentials.username)
+            .password(self.credentials.password.expose_secret())
+            .dbname(self.database.as_str())
+            .application_name("query-portal")
+            .ssl_mode(tls.ssl_mode())
+            .connect_timeout(timeout)
+            .keepalives_idle(Duration::from_secs(30))
+            .tcp_user_timeout(Duration::from_mins(1));
+        config
+    }
+}
+
+/// An open session. Dropping it closes the socket.
+pub(crate) struct Session {
+    /// The connection ends when the last one who shares this is gone.
+    pub(crate) client: Arc<Client>,
+    driver: Driver,
+    tls: Tls,
+    /// The rights beyond a database's, if the role has any.
+    privileged: Option<String>,
+}
+
+impl Session {
+    /// Connects and finds out who the login is. Takes no longer than `timeout` altogether.
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        settings: Arc<TlsSettings>,
+        timeout: Duration,
+    ) -> Result<Self, ExecutionError> {
+        let tls = settings.of(endpoint.tls).map_err(|error| Failure::Tls(error.to_string()))?;
+        match tokio::time::timeout(timeout, Self::connect(endpoint, tls, timeout)).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => Err(Failure::TimedOut(timeout).into()),
+        }
+    }
+
+    async fn connect(endpoint: &Endpoint, tls: Tls, timeout: Duration) -> Result<Self, ExecutionError> {
+        let config = endpoint.config(&tls, timeout);
+        let connected = match &tls {
+            Tls::Off => config.connect(NoTls).await.map(|(client, c)| (client, Driver::start(c))),
+            Tls::On(make) => config.connect(make.clone()).await.map(|(client, c)| (client, Driver::start(c))),
+        };
+        let (client, driver) = connected.map_err(|error| while_connecting(&error))?;
+        let (facts, _platform_may_refuse) =
+            futures_util::future::join(client.simple_query(FACTS), client.batch_execute(CHECK_INTERVAL))
+                .await;
+        let facts = facts.map_err(|error| while_connecting(&error))?;
+        let row = facts.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let row = row.ok_or(Failure::Unexpected)?;
+        let version = row.try_get(0).ok().flatten().and_then(|text| text.parse().ok());
+        let version: i32 = version.ok_or(Failure::Unexpected)?;
+        if version < OLDEST {
+            return Err(Failure::TooOld(version).into());
+        }
+        let privileged = row.try_get(1).map_err(|_| Failure::Unexpected)?.map(str::to_owned);
+        Ok(Self { client: Arc::new(client), driver, tls, privileged })
+    }
+
+    /// What speaks against a role that reaches further than the target's entry says.
+    pub(crate) fn role_objection(&self, allow_privileged: bool) -> Option<ExecutionError> {
+        let rights = self.privileged.as_ref().filter(|_| !allow_privileged)?;
+        Some(ExecutionError::RoleNotAllowed {
+            reason: format!(
+                "the target's role has rights beyond its databases ({rights}), and the target does not allow \
+                 such a role"
+            ),
+        })
+    }
+
+    /// Sets what one execution needs. An error other than the server's own means that the session is dead.
+    pub(crate) async fn configure(&self, order: &ExecutionOrder) -> Result<(), tokio_postgres::Error> {
+        let timeout = milliseconds(order.limits.timeout);
+        let lock_timeout = milliseconds(order.limits.lock_timeout);
+        let application = format!("query-portal/{}", order.request);
+        let mut settings = vec![
+            ("application_name", application.as_str()),
+            ("statement_timeout", timeout.as_str()),
+            ("idle_in_transaction_session_timeout", timeout.as_str()),
+            ("lock_timeout", lock_timeout.as_str()),
+            ("standard_conforming_strings", "on"),
+            ("DateStyle", "ISO"),
+            ("IntervalStyle", "postgres"),
+            ("bytea_output", "hex"),
+            ("extra_float_digits", "1"),
+            ("client_encoding", "UTF8"),
+        ];
+        if let Some(path) = &order.target.search_path {
+            settings.push(("search_path", path.as_str()));
+        }
+        let calls: Vec<String> = (0..settings.len())
+            .map(|n| format!("pg_catalog.set_config(${}, ${}, false)", 2 * n + 1, 2 * n + 2))
+            .collect();
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> = settings
+            .iter()
+            .flat_map(|(name, value)| {
+                [(name as &(dyn ToSql + Sync), Type::TEXT), (value as &(dyn ToSql + Sync), Type::TEXT)]
+            })
+            .collect();
+        self.client.query_typed(&format!("SELECT {}", calls.join(", ")), &parameters).await?;
+        // What was said until now does not belong to the execution.
+        self.driver.take_notices();
+        Ok(())
+    }
+
+    pub(crate) fn take_notices(&self) -> Vec<Notice> {
+        self.driver.take_notices()
+    }
+
+    /// Asks the server to stop what it does for this session; an unanswered request is given up soon.
+    pub(crate) async fn cancel(&self) {
+        let asked = tokio::time::timeout(CANCEL_LIMIT, self.tls.cancel(self.client.cancel_token())).await;
+        if asked.is_err() {
+            tracing::debug!("the target did not take a cancel request in time");
+        }
+    }
+
+    /// Ends the session politely.
+    pub(crate) async fn close(self) {
+        let Self { client, driver, .. } = self;
+        drop(client);
+        driver.finish().await;
+    }
+}
+
+/// For settings where 0 would mean "no limit"; the server takes no more than an `int4`.
+fn milliseconds(duration: Duration) -> String {
+    duration.as_millis().clamp(1, i32::MAX.cast_unsigned().into()).to_string()
+}
+
+/// An error of [`Session::configure`] as an execution's.
+pub(crate) fn while_configuring(error: &tokio_postgres::Error) -> ExecutionError {
+    match error.as_db_error() {
+        Some(_) => while_connecting(error),
+        None => Failure::Network(chain(error)).into(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What went wrong while statements ran, as the requester reads it.
+
+use domain::execution::DatabaseError;
+use domain::ports::{ExecutionError, SinkError};
+use domain::review::Position;
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+
+use crate::sql::Statement;
+
+/// Why a statement did not come to its end.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Server(tokio_postgres::Error),
+    Sink(SinkError),
+    /// A value that is no UTF-8: the submitter has changed `client_encoding`.
+    NotUtf8,
+    /// The statement was not sent: the execution stops, or the thread that asks for columns is gone.
+    Stopped,
+}
+
+impl From<tokio_postgres::Error> for Broken {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+/// Contact was lost; the text says how.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Lost(pub(super) String);
+
+pub(super) fn unknown(how: impl Into<String>) -> ExecutionError {
+    ExecutionError::OutcomeUnknown { source: Box::new(Lost(how.into())) }
+}
+
+/// Where in the request an error came up.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'a> {
+    pub(super) text: &'a str,
+    pub(super) statement: &'a Statement,
+    pub(super) index: u32,
+}
+
+impl Spot<'_> {
+    /// The server counts characters from the beginning of the statement that it was sent.
+    fn position(self, error: &DbError) -> Option<Position> {
+        let Some(ErrorPosition::Original(character)) = error.position() else { return None };
+        let skipped = usize::try_from(character.saturating_sub(1)).unwrap_or(usize::MAX);
+        let sent = &self.text[self.statement.range.clone()];
+        let offset = sent.char_indices().nth(skipped).map_or(sent.len(), |(at, _)| at);
+        Some(Position::of_byte(self.text, self.statement.range.start + offset))
+    }
+}
+
+/// An error of the server inside a transaction: nothing of the request took effect.
+pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> ExecutionError {
+    // Nobody but the limit on time cancels: the portal's own cancel requests are dealt with before.
+    if *error.code() == SqlState::QUERY_CANCELED {
+        return ExecutionError::TimedOut;
+    }
+    ExecutionError::Database(DatabaseError {
+        code: error.code().code().to_owned(),
+        severity: error.severity().to_owned(),
+        message: error.message().to_owned(),
+        detail: error.detail().map(str::to_owned),
+        hint: error.hint().map(str::to_owned),
+        statement: spot.map(|s| s.index),
+        position: spot.and_then(|s| s.position(error)),
+    })
+}
+
+/// A break before anything could take effect. For the first statement the target was not there to begin with.
+pub(super) fn of_break(how: String, index: u32) -> ExecutionError {
+    if index == 0 {
+        return ExecutionError::Unavailable { source: Box::new(Lost(how)) };
+    }
+    ExecutionError::Database(DatabaseError {
+        // connection_failure
+        code: "08006".to_owned(),
+        severity: "FATAL".to_owned(),
+        message: "the connection to the target broke; nothing of the request took effect".to_owned(),
+        statement: Some(index),
+        ..DatabaseError::default()
+    })
+}
+
+pub(super) fn not_utf8(index: u32) -> ExecutionError {
+    ExecutionError::Database(DatabaseError {
+        // character_not_in_repertoire
+        code: "22021".to_owned(),
+        severity: "ERROR".to_owned(),
+        message: "a value is not in UTF-8: the statement must not change client_encoding".to_owned(),
+        statement: Some(index),
+        ..DatabaseError::default()
+    })
+}
+
+/// The server ends the session after such an error, and it may have committed before.
+pub(super) fn ends_session(error: &DbError) -> bool {
+    use tokio_postgres::error::Severity::{Fatal, Panic};
+    matches!(error.parsed_severity(), Some(Fatal | Panic))
+}

@@ -1,0 +1,137 @@
+//! Rows on their way from the server to the sink: rendered, counted, limited, sent in chunks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use domain::execution::{Column, ResultChunk};
+use domain::ports::ResultSink;
+use domain::target::Limits;
+use tokio_postgres::types::Type;
+use tokio_postgres::{SimpleColumn, SimpleQueryRow};
+
+use super::describe::Described;
+use super::errors::Broken;
+use crate::value;
+
+/// Chunks are about this large.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The rows of one execution. What its limits leave out is read and forgotten, so that the statement ends as it
+/// would without limits.
+pub(super) struct Rows<'a> {
+    sink: &'a mut (dyn ResultSink + 'static),
+    stopping: Arc<AtomicBool>,
+    rows_left: u64,
+    bytes_left: u64,
+    statement: u32,
+    types: Vec<Type>,
+    kept: u64,
+    truncated: bool,
+    buffer: Vec<u8>,
+    buffered: u32,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(
+        sink: &'a mut (dyn ResultSink + 'static),
+        limits: Limits,
+        stopping: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            sink,
+            stopping,
+            rows_left: limits.max_rows,
+            bytes_left: limits.max_bytes,
+            statement: 0,
+            types: Vec::new(),
+            kept: 0,
+            truncated: false,
+            buffer: Vec::new(),
+            buffered: 0,
+        }
+    }
+
+    pub(super) fn begin(&mut self, statement: u32) {
+        self.statement = statement;
+        self.types.clear();
+        self.kept = 0;
+        self.truncated = false;
+    }
+
+    /// Takes note of the columns as they come; those of the prepared statement say what types they have. A rule
+    /// can answer with other columns than the statement's, and their values are shown as text.
+    pub(super) fn columns(&mut self, found: &[SimpleColumn], prepared: &[Described]) -> Vec<Column> {
+        let same =
+            found.len() == prepared.len() && found.iter().zip(prepared).all(|(f, p)| f.name() == p.name);
+        if same {
+            self.types = prepared.iter().map(|p| p.shape.clone()).collect();
+            return prepared
+                .iter()
+                .map(|p| Column { name: p.name.clone(), type_name: p.type_name.clone() })
+                .collect();
+        }
+        self.types = vec![Type::TEXT; found.len()];
+        let text = Type::TEXT.name();
+        found.iter().map(|f| Column { name: f.name().to_owned(), type_name: text.to_owned() }).collect()
+    }
+
+    pub(super) async fn add(&mut self, row: &SimpleQueryRow) -> Result<(), Broken> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.rows_left == 0 {
+            self.truncated = true;
+            return Ok(());
+        }
+        let start = self.buffer.len();
+        self.render(row)?;
+        let length = u64::try_from(self.buffer.len() - start).unwrap_or(u64::MAX);
+        if length > self.bytes_left {
+            self.buffer.truncate(start);
+            // A shorter row may not slip in behind the one that was too long.
+            self.rows_left = 0;
+            self.truncated = true;
+            return Ok(());
+        }
+        self.bytes_left -= length;
+        self.rows_left -= 1;
+        self.kept += 1;
+        self.buffered += 1;
+        if self.buffer.len() >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    fn render(&mut self, row: &SimpleQueryRow) -> Result<(), Broken> {
+        self.buffer.push(b'[');
+        for at in 0..row.len() {
+            if at > 0 {
+                self.buffer.push(b',');
+            }
+            match (row.try_get(at).map_err(|_| Broken::NotUtf8)?, self.types.get(at)) {
+                (Some(text), Some(ty)) => value::append_json(&mut self.buffer, ty, text),
+                (Some(text), None) => value::append_json(&mut self.buffer, &Type::TEXT, text),
+                (None, _) => self.buffer.extend_from_slice(b"null"),
+            }
+        }
+        self.buffer.extend_from_slice(b"]\n");
+        Ok(())
+    }
+
+    /// Sends what is left of the statement's rows. Returns how many were kept, and whether some were not.
+    pub(super) async fn end(&mut self) -> Result<(u64, bool), Broken> {
+        if !self.stopping.load(Ordering::Relaxed) {
+            self.flush().await?;
+        }
+        Ok((self.kept, self.truncated))
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let ndjson = Bytes::from(std::mem::take(&mut self.buffer));
+        let chunk =
+            ResultChunk { statement: self.statement, rows: std::mem::take(&mut self.buffered), ndjson };
+        self.sink.write(chunk).await.map_err(Broken::Sink)
+    }
+}

@@ -1,0 +1,10 @@
+//! The executor against a real server. Each test has a database and a role of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
+mod connecting;
+mod ending;
+mod harness;
+mod running;
+mod tls;
+mod values;
