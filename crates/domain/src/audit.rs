@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
+use crate::Timestamp;
 use crate::ids::UserId;
 use crate::user::Origin;
-use crate::Timestamp;
 
 /// One line of the trail.
 #[derive(Clone, PartialEq, Debug)]

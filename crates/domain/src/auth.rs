@@ -4,9 +4,9 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::user::{Actor, User};
-use crate::Timestamp;
 
 /// SHA-256 of a token; the only form in which a token is stored.
 #[derive(Clone, PartialEq, Eq, Hash)]

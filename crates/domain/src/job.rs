@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::Timestamp;
 use crate::ids::{JobId, RequestId};
 use crate::request::NotificationKind;
-use crate::Timestamp;
 
 /// A portal process, for example `host:pid:start`. Recorded, never trusted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -3,18 +3,16 @@
 //! The store calls the `start_or_refuse`, `lose_contact` and `expire` functions from inside its own
 //! transactions, so that the rule and the row it was decided on cannot drift apart.
 
-use serde_json::{json, Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::Timestamp;
 use crate::audit::{AuditEntry, Entity, EntityKind};
 use crate::execution::{Failure, FailureKind};
 use crate::ids::UserId;
 use crate::pod::Pod;
-use crate::request::{
-    Effect, Event, EventKind, InvalidTransition, Request, Run, State, TargetRef, Version,
-};
+use crate::request::{Effect, Event, EventKind, InvalidTransition, Request, Run, State, TargetRef, Version};
 use crate::target::{Target, TargetDatabase};
 use crate::user::Origin;
-use crate::Timestamp;
 
 /// A change of a request, ready to be stored in one transaction.
 #[derive(Clone, PartialEq, Debug)]
@@ -87,13 +85,17 @@ pub struct StartFacts {
     pub pod: Option<Pod>,
 }
 
-/// Starts an approved request, or refuses it when what was approved is not what would run now.
+/// Starts an approved request; expires it when its time to wait is over, whatever the reaper does meanwhile;
+/// or refuses it when what was approved is not what would run now.
 pub fn start_or_refuse(
     request: Request,
     facts: &StartFacts,
     run: Run,
     now: Timestamp,
 ) -> Result<Transition, InvalidTransition> {
+    if expires_at(&request).is_some_and(|at| at <= now) {
+        return expire(request, now);
+    }
     let event = match refusal(&request, facts) {
         None => Event::Start(run),
         Some(message) => Event::Refuse(Failure {
@@ -128,7 +130,9 @@ fn refusal(request: &Request, facts: &StartFacts) -> Option<&'static str> {
         );
     }
     if !target.credentials_bound() {
-        return Some("Not executed: the instance has no credentials bound to its connection. Ask an admin to bind them.");
+        return Some(
+            "Not executed: the instance has no credentials bound to its connection. Ask an admin to bind them.",
+        );
     }
     None
 }
@@ -172,8 +176,12 @@ fn event_details(event: &Event) -> Map<String, Value> {
                 "command": s.command, "rows": s.rows, "affected": s.affected, "truncated": s.truncated,
             })).collect::<Vec<_>>(),
         }),
-        Event::ResolveByProof { committed, evidence } => json!({ "committed": committed, "evidence": evidence }),
-        Event::ResolveByPerson { committed, note, .. } => json!({ "committed": committed, "note": note.as_str() }),
+        Event::ResolveByProof { committed, evidence } => {
+            json!({ "committed": committed, "evidence": evidence })
+        }
+        Event::ResolveByPerson { committed, note, .. } => {
+            json!({ "committed": committed, "note": note.as_str() })
+        }
         Event::Approve { .. }
         | Event::Withdraw
         | Event::Expire

@@ -36,7 +36,9 @@ impl RequestAction {
 pub enum Denied {
     #[error("You may not see this request: it is neither yours nor one of a POD that you manage.")]
     NotVisible,
-    #[error("Nobody decides on their own request, whatever their role. Ask another manager of the POD or an admin.")]
+    #[error(
+        "Nobody decides on their own request, whatever their role. Ask another manager of the POD or an admin."
+    )]
     OwnRequest,
     #[error("Only a manager of the request's POD or an admin may do this.")]
     NotDecider,
@@ -119,6 +121,7 @@ pub fn visibility(actor: &Actor) -> Visibility {
     if actor.may(Permission::ReadAllRequests) {
         return Visibility::All;
     }
-    let pods = if actor.may(Permission::ReadPodRequests) { actor.pods().into_iter().collect() } else { vec![] };
+    let pods =
+        if actor.may(Permission::ReadPodRequests) { actor.pods().into_iter().collect() } else { vec![] };
     Visibility::OwnAndPods { user: actor.user, pods }
 }

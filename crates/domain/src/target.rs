@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::Timestamp;
 use crate::ids::{InstanceId, PodId};
 use crate::text::{DatabaseName, DisplayName};
-use crate::Timestamp;
 
 /// The kind of server behind a target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

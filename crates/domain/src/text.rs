@@ -22,9 +22,9 @@ pub struct Email(String);
 impl Email {
     pub fn parse(text: &str) -> Result<Self, InvalidText> {
         let text = text.trim().to_lowercase();
-        let well_formed = text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        });
+        let well_formed = text
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
         let clean = text.chars().all(|c| !c.is_whitespace() && !c.is_control());
         if text.len() <= 254 && well_formed && clean {
             Ok(Self(text))

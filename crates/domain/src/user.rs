@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::Timestamp;
 use crate::ids::{PodId, SessionId, UserId};
 use crate::text::{DisplayName, Email};
-use crate::Timestamp;
 
 /// Something that a role can permit. The list is what the rules ask for; a role's stored
 /// permissions may name more (other products share the table) and use `*`.
@@ -92,14 +92,9 @@ pub mod roles {
             DEVELOPER => &["requests:submit"],
             MANAGER => &["requests:submit", "requests:read-pod", "requests:decide-pod"],
             ADMIN => &["*:*"],
-            OPERATOR => &[
-                "modules:read",
-                "modules:write",
-                "modules:execute",
-                "jobs:read",
-                "jobs:write",
-                "users:read",
-            ],
+            OPERATOR => {
+                &["modules:read", "modules:write", "modules:execute", "jobs:read", "jobs:write", "users:read"]
+            }
             VIEWER => &["modules:read", "jobs:read", "users:read"],
             _ => &[],
         }
@@ -200,7 +195,8 @@ mod tests {
     #[test]
     fn wildcards_grant_and_foreign_permissions_do_not() {
         let admin = PermissionSet::from_strings(roles::default_permissions(roles::ADMIN).iter().copied());
-        let operator = PermissionSet::from_strings(roles::default_permissions(roles::OPERATOR).iter().copied());
+        let operator =
+            PermissionSet::from_strings(roles::default_permissions(roles::OPERATOR).iter().copied());
         let requests = PermissionSet::from_strings(["requests:*"]);
         for permission in Permission::ALL {
             assert!(admin.allows(permission));

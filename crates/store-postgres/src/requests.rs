@@ -20,7 +20,7 @@ use crate::error::store_error;
 use crate::pool::PgStore;
 use crate::request_rows::{ApprovalRow, RequestRow};
 use crate::rows::RowReader;
-use crate::schema::query_requests;
+use crate::schema::{query_requests, request_approvals};
 use crate::transitions::{insert, live_approvals, write};
 
 /// Requests in PostgreSQL.
@@ -61,15 +61,10 @@ impl RequestStore for PgRequestStore {
         let rows = self
             .store
             .read(move |connection| {
-                async move {
-                    let query = query_requests::table.filter(query_requests::uuid.eq(id.as_uuid()));
-                    let rows = query.select(RequestRow::as_select()).load(connection).await?;
-                    with_approvals(connection, rows).await
-                }
-                .boxed()
+                whole(connection, id).boxed()
             })
             .await?;
-        Ok(into_requests(rows)?.pop())
+        joined(rows)
     }
 
     async fn list(
@@ -109,6 +104,31 @@ impl RequestStore for PgRequestStore {
         transaction.rollback().await?;
         Err(current.map_or(TransitionError::NotFound, |current| TransitionError::Conflict { current }))
     }
+}
+
+type Joined = (RequestRow, Option<ApprovalRow>);
+
+/// A request with its approvals in one statement, and so in one snapshot: read one after the other, a state and
+/// the approvals of the next one could come together.
+async fn whole(connection: &mut AsyncPgConnection, id: RequestId) -> QueryResult<Vec<Joined>> {
+    let live = request_approvals::request_id.eq(query_requests::id).and(request_approvals::dropped_at.is_null());
+    query_requests::table
+        .left_join(request_approvals::table.on(live))
+        .filter(query_requests::uuid.eq(id.as_uuid()))
+        .order(request_approvals::id)
+        .select((RequestRow::as_select(), Option::<ApprovalRow>::as_select()))
+        .load(connection)
+        .await
+}
+
+fn joined(rows: Vec<Joined>) -> Result<Option<Request>, StoreError> {
+    let mut request = None;
+    let mut approvals = vec![];
+    for (row, approval) in rows {
+        request.get_or_insert(row);
+        approvals.extend(approval);
+    }
+    request.map(|row| row.into_request(approvals)).transpose()
 }
 
 type Rows = Vec<(RequestRow, Vec<ApprovalRow>)>;

@@ -43,13 +43,25 @@ pub trait Directory: Send + Sync {
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError>;
     /// Switches a target on or off.
-    async fn set_target_active(&self, id: &InstanceId, active: bool, audit: &AuditEntry) -> Result<(), DirectoryError>;
+    async fn set_target_active(
+        &self,
+        id: &InstanceId,
+        active: bool,
+        audit: &AuditEntry,
+    ) -> Result<(), DirectoryError>;
     /// Replaces the PODs that may use a target.
-    async fn set_target_pods(&self, id: &InstanceId, pods: &[PodId], audit: &AuditEntry)
-        -> Result<(), DirectoryError>;
+    async fn set_target_pods(
+        &self,
+        id: &InstanceId,
+        pods: &[PodId],
+        audit: &AuditEntry,
+    ) -> Result<(), DirectoryError>;
 
     /// The databases of a target by name, inactive ones included.
     async fn databases(&self, id: &InstanceId) -> Result<Vec<TargetDatabase>, StoreError>;
-    async fn find_database(&self, id: &InstanceId, name: &DatabaseName)
-        -> Result<Option<TargetDatabase>, StoreError>;
+    async fn find_database(
+        &self,
+        id: &InstanceId,
+        name: &DatabaseName,
+    ) -> Result<Option<TargetDatabase>, StoreError>;
 }

@@ -3,25 +3,27 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::Timestamp;
 use crate::job::{Lease, NotificationJob, Reaped, WorkerId};
 use crate::lifecycle::Transition;
 use crate::request::Request;
 use crate::target::Target;
-use crate::Timestamp;
 
 /// What a worker gets when it asks for an execution.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ExecutionClaim {
     /// The request is executing now, in the name of this lease.
     Started { lease: Lease, request: Box<Request>, target: Box<Target> },
-    /// The request was refused ([`crate::lifecycle::start_or_refuse`]); there is nothing to run.
+    /// The request was refused or had expired ([`crate::lifecycle::start_or_refuse`]); there is nothing to run.
     Refused { request: Box<Request> },
 }
 
 /// What a worker learns when it renews.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LeaseStatus {
-    Held { cancel_asked: bool },
+    Held {
+        cancel_asked: bool,
+    },
     /// The job is somebody else's, or over. Whoever held it MUST stop.
     Lost,
 }
@@ -62,7 +64,8 @@ pub trait JobQueue: Send + Sync {
     ) -> Result<Option<NotificationJob>, StoreError>;
 
     /// Extends a lease. MUST report [`LeaseStatus::Lost`] when the fence differs or the job is over.
-    async fn renew(&self, lease: &Lease, now: Timestamp, until: Timestamp) -> Result<LeaseStatus, StoreError>;
+    async fn renew(&self, lease: &Lease, now: Timestamp, until: Timestamp)
+    -> Result<LeaseStatus, StoreError>;
 
     /// Writes the end of an execution and ends its job, in one transaction and only while the lease's fence is
     /// the job's. When the new state is not `completed`, chunks of the result MUST be gone with the commit.
@@ -72,6 +75,7 @@ pub trait JobQueue: Send + Sync {
     async fn complete_notification(&self, lease: &Lease, now: Timestamp) -> Result<(), StoreError>;
 
     /// Puts a notification back until `retry_at`, or ends it as failed when that is `None`. `error` is for operators.
+    /// A lost lease is ignored.
     async fn fail_notification(
         &self,
         lease: &Lease,
@@ -81,7 +85,7 @@ pub trait JobQueue: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Takes jobs whose lease ran out before `now`: an execution MUST become `interrupted` and MUST NOT be
-    /// queued again; a notification goes back to the queue, or fails after its last attempt. An executing request
+    /// queued again, and what it wrote of a result MUST be gone; a notification goes back to the queue, or fails after its last attempt. An executing request
     /// without a live job becomes `interrupted` too. Requests whose time to wait is over MUST expire, and their
     /// queued execution with them. Several reapers may run at once.
     async fn reap(&self, now: Timestamp) -> Result<Reaped, StoreError>;

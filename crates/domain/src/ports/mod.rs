@@ -18,8 +18,8 @@ pub use people::{NewUser, SessionStore, UserError, UserStore, UserUpdate, UserWi
 pub use requests::{RequestFilter, RequestStore, TransitionError};
 pub use results::{ResultReader, ResultSink, ResultStore, SinkError};
 pub use small::{
-    AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken, Notifier,
-    NotifyError, PasswordHasher, SecretGenerator, StoreError,
+    AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken,
+    Notifier, NotifyError, PasswordHasher, SecretGenerator, StoreError,
 };
 
 #[cfg(feature = "mock")]
@@ -32,7 +32,7 @@ pub use {
     requests::MockRequestStore,
     results::{MockResultSink, MockResultStore},
     small::{
-        MockAccessTokens, MockAuditLog, MockClock, MockCredentialSource, MockHealth, MockIdGenerator, MockNotifier,
-        MockPasswordHasher, MockSecretGenerator,
+        MockAccessTokens, MockAuditLog, MockClock, MockCredentialSource, MockHealth, MockIdGenerator,
+        MockNotifier, MockPasswordHasher, MockSecretGenerator,
     },
 };

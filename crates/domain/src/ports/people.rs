@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::Timestamp;
 use crate::audit::AuditEntry;
 use crate::auth::{NewSession, PresentedToken, Principal, Rotation, TokenHash};
 use crate::ids::{PodId, SessionId, UserId};
 use crate::text::{DisplayName, Email};
 use crate::user::User;
-use crate::Timestamp;
 
 /// Why a change of people was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -84,11 +84,22 @@ pub trait SessionStore: Send + Sync {
 
     /// Trades a refresh token for the next one. MUST be atomic: of two calls with the same token one is
     /// [`Rotation::Rotated`] and the other [`Rotation::Reused`]. A reuse MUST revoke every token of the session
-    /// and leave an audit entry `session.reuse_detected`. The session's end (`expires_at`) is not moved.
-    async fn rotate(&self, presented: &TokenHash, next: &TokenHash, now: Timestamp) -> Result<Rotation, StoreError>;
+    /// and leave an audit entry `session.reuse_detected`; a token of a session that is revoked or over is
+    /// [`Rotation::Invalid`]. The session's end (`expires_at`) is not moved.
+    async fn rotate(
+        &self,
+        presented: &TokenHash,
+        next: &TokenHash,
+        now: Timestamp,
+    ) -> Result<Rotation, StoreError>;
 
     /// Ends a session and blacklists the access token that asked for it. MUST act at once, in every process.
-    async fn close(&self, token: &PresentedToken, now: Timestamp, audit: &AuditEntry) -> Result<(), StoreError>;
+    async fn close(
+        &self,
+        token: &PresentedToken,
+        now: Timestamp,
+        audit: &AuditEntry,
+    ) -> Result<(), StoreError>;
 
     /// Ends all sessions of a user: no token issued before `now` is accepted any more.
     async fn close_all(&self, user: UserId, now: Timestamp, audit: &AuditEntry) -> Result<(), StoreError>;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::Timestamp;
 use crate::audit::AuditEntry;
 use crate::ids::{InstanceId, PodId, RequestId, UserId};
 use crate::lifecycle::Transition;
@@ -10,7 +11,6 @@ use crate::page::{Page, PageRequest};
 use crate::policy::Visibility;
 use crate::request::{Effect, Request, StateKind};
 use crate::target::Engine;
-use crate::Timestamp;
 
 /// What a list is narrowed to; `None` does not narrow.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -45,7 +45,12 @@ pub enum TransitionError {
 pub trait RequestStore: Send + Sync {
     /// Stores a new request with version 1. MUST write the request, the audit entry and the jobs of the
     /// effects in one transaction, and MUST announce the change after the commit.
-    async fn insert(&self, request: &Request, audit: &AuditEntry, effects: &[Effect]) -> Result<(), StoreError>;
+    async fn insert(
+        &self,
+        request: &Request,
+        audit: &AuditEntry,
+        effects: &[Effect],
+    ) -> Result<(), StoreError>;
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError>;
 

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::Timestamp;
 use crate::audit::AuditEntry;
 use crate::auth::AccessClaims;
 use crate::execution::Credentials;
@@ -11,7 +12,6 @@ use crate::job::NotificationJob;
 use crate::request::Request;
 use crate::target::{CredentialRef, CredentialSourceKind};
 use crate::text::NewPassword;
-use crate::Timestamp;
 
 /// What can go wrong with the portal's own store, whatever is asked of it.
 #[derive(Debug, thiserror::Error)]

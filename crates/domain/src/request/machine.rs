@@ -7,31 +7,49 @@ use super::state::{
     Approval, Approver, CancelAsked, Completion, Decision, Resolution, ResultKept, Run, State, StateKind,
 };
 use super::{Request, RunOptions, Submission, TargetRef};
+use crate::Timestamp;
 use crate::digest::Digest;
 use crate::execution::{ExecutionReport, Failure, FailureKind, Preview};
 use crate::review::Review;
 use crate::target::Limits;
 use crate::text::Remark;
-use crate::Timestamp;
 
 /// Something that happens to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
     /// `digest` is what the approver saw; it may be absent only while the request was never edited.
-    Approve { by: Approver, digest: Option<Digest> },
-    Reject { by: Approver, reason: Remark },
+    Approve {
+        by: Approver,
+        digest: Option<Digest>,
+    },
+    Reject {
+        by: Approver,
+        reason: Remark,
+    },
     Withdraw,
     Expire,
     Edit(Box<Edit>),
     Start(Run),
     Refuse(Failure),
-    Succeed { report: ExecutionReport, preview: Preview },
+    Succeed {
+        report: ExecutionReport,
+        preview: Preview,
+    },
     Fail(Failure),
-    RequestCancel { by: Option<Approver> },
+    RequestCancel {
+        by: Option<Approver>,
+    },
     ConfirmCancelled,
     LoseContact,
-    ResolveByProof { committed: bool, evidence: String },
-    ResolveByPerson { by: Approver, committed: bool, note: Remark },
+    ResolveByProof {
+        committed: bool,
+        evidence: String,
+    },
+    ResolveByPerson {
+        by: Approver,
+        committed: bool,
+        note: Remark,
+    },
 }
 
 /// What a requester may change while a request is pending.
@@ -198,8 +216,12 @@ impl Request {
         match event {
             Event::Approve { by, digest } => self.approve(by, digest, now, wrong_state),
             Event::Reject { by, reason } => self.reject(by, reason, now, wrong_state),
-            Event::Withdraw => self.leave(State::Withdrawn { at: now }, NotificationKind::Withdrawn, now, wrong_state),
-            Event::Expire => self.leave(State::Expired { at: now }, NotificationKind::Expired, now, wrong_state),
+            Event::Withdraw => {
+                self.leave(State::Withdrawn { at: now }, NotificationKind::Withdrawn, now, wrong_state)
+            }
+            Event::Expire => {
+                self.leave(State::Expired { at: now }, NotificationKind::Expired, now, wrong_state)
+            }
             Event::Edit(edit) => self.edit(*edit, now, wrong_state),
             Event::Start(run) => self.start(run, now, wrong_state),
             Event::Refuse(failure) => self.refuse(failure, now, wrong_state),
@@ -228,7 +250,13 @@ impl Request {
         self
     }
 
-    fn approve(self, by: Approver, seen: Option<Digest>, now: Timestamp, wrong: InvalidTransition) -> Applied {
+    fn approve(
+        self,
+        by: Approver,
+        seen: Option<Digest>,
+        now: Timestamp,
+        wrong: InvalidTransition,
+    ) -> Applied {
         let State::Pending { mut approvals, expires_at } = self.state.clone() else { return Err(wrong) };
         if self.is_requester(by.id) {
             return Err(InvalidTransition::OwnRequest);

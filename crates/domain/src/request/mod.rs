@@ -8,12 +8,12 @@ pub use state::{
     Approval, Approver, CancelAsked, Completion, Decision, Resolution, ResultKept, Run, State, StateKind,
 };
 
+use crate::Timestamp;
 use crate::digest::{Digest, DigestInput};
 use crate::ids::{InstanceId, PodId, RequestId, UserId};
 use crate::review::Review;
 use crate::target::{Engine, Limits, Target};
 use crate::text::{DatabaseName, DisplayName, Email, Remark, SubmissionText};
-use crate::Timestamp;
 
 /// Counts the stored changes of a request; a change that was based on an older version is refused.
 pub type Version = i64;
@@ -132,13 +132,8 @@ impl Request {
 
     /// The same with the target as it is now: equal to [`Request::digest`] only while nothing has changed there.
     pub fn digest_against(&self, target: &TargetRef) -> Digest {
-        DigestInput {
-            target,
-            submission: &self.submission,
-            options: &self.options,
-            limits: &self.limits,
-        }
-        .digest()
+        DigestInput { target, submission: &self.submission, options: &self.options, limits: &self.limits }
+            .digest()
     }
 
     pub fn is_requester(&self, user: UserId) -> bool {

@@ -1,24 +1,45 @@
 //! The states of a request, each with the data that exists only then.
 
+use crate::Timestamp;
 use crate::digest::Digest;
 use crate::execution::{ExecutionReport, Failure, Preview};
 use crate::ids::{JobId, UserId};
 use crate::text::{Email, Remark};
-use crate::Timestamp;
 
 /// Where a request stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum State {
     /// Waits for (more) approvals.
-    Pending { approvals: Vec<Approval>, expires_at: Timestamp },
+    Pending {
+        approvals: Vec<Approval>,
+        expires_at: Timestamp,
+    },
     /// Has all approvals and waits for its execution.
-    Approved { approvals: Vec<Approval>, approved_at: Timestamp, expires_at: Timestamp },
-    Rejected { decision: Decision },
-    Withdrawn { at: Timestamp },
-    Expired { at: Timestamp },
+    Approved {
+        approvals: Vec<Approval>,
+        approved_at: Timestamp,
+        expires_at: Timestamp,
+    },
+    Rejected {
+        decision: Decision,
+    },
+    Withdrawn {
+        at: Timestamp,
+    },
+    Expired {
+        at: Timestamp,
+    },
     /// Runs on some portal process.
-    Executing { approvals: Vec<Approval>, run: Run, cancel: Option<CancelAsked> },
-    Completed { approvals: Vec<Approval>, run: Run, completion: Box<Completion> },
+    Executing {
+        approvals: Vec<Approval>,
+        run: Run,
+        cancel: Option<CancelAsked>,
+    },
+    Completed {
+        approvals: Vec<Approval>,
+        run: Run,
+        completion: Box<Completion>,
+    },
     /// `run` is absent when the request was refused before anything started.
     Failed {
         approvals: Vec<Approval>,
@@ -27,9 +48,19 @@ pub enum State {
         finished_at: Timestamp,
         resolution: Option<Resolution>,
     },
-    Cancelled { approvals: Vec<Approval>, run: Run, asked: CancelAsked, finished_at: Timestamp },
+    Cancelled {
+        approvals: Vec<Approval>,
+        run: Run,
+        asked: CancelAsked,
+        finished_at: Timestamp,
+    },
     /// The executing process was lost; whether anything took effect is not known.
-    Interrupted { approvals: Vec<Approval>, run: Run, cancel: Option<CancelAsked>, lost_at: Timestamp },
+    Interrupted {
+        approvals: Vec<Approval>,
+        run: Run,
+        cancel: Option<CancelAsked>,
+        lost_at: Timestamp,
+    },
 }
 
 /// The state without its data.
@@ -199,7 +230,10 @@ pub struct Completion {
 /// What is left of the result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ResultKept {
-    Stored { report: ExecutionReport, preview: Preview },
+    Stored {
+        report: ExecutionReport,
+        preview: Preview,
+    },
     /// The changes took effect, but the process that held the result was lost.
     Lost,
 }

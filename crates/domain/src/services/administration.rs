@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 
 use crate::audit::{AuditEntry, Entity, EntityKind};
 use crate::ids::{InstanceId, PodId, UserId};

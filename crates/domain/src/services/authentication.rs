@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
+use crate::Timestamp;
 use crate::audit::{AuditEntry, Entity, EntityKind};
 use crate::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash};
 use crate::ids::{SessionId, UserId};
@@ -15,7 +16,6 @@ use crate::ports::{
 };
 use crate::text::Email;
 use crate::user::{Actor, Origin, User};
-use crate::Timestamp;
 
 /// How long tokens live.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub struct AuthSettings {
 
 impl Default for AuthSettings {
     fn default() -> Self {
-        Self { access_ttl: Duration::from_secs(15 * 60), session_ttl: Duration::from_secs(7 * 24 * 3600) }
+        Self { access_ttl: Duration::from_mins(15), session_ttl: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -87,7 +87,12 @@ impl std::fmt::Debug for Authentication {
 
 impl Authentication {
     /// Trades an e-mail address and a password for tokens. A failure is put on the audit trail.
-    pub async fn login(&self, email: &Email, password: &SecretString, origin: &Origin) -> Result<LoggedIn, AuthError> {
+    pub async fn login(
+        &self,
+        email: &Email,
+        password: &SecretString,
+        origin: &Origin,
+    ) -> Result<LoggedIn, AuthError> {
         let found = self.users.find_by_email(email).await?;
         let hash = found.as_ref().map(|f| f.password_hash.clone());
         let matches = self.passwords.verify(password, hash).await;
@@ -157,18 +162,31 @@ impl Authentication {
     /// Ends all sessions of the caller.
     pub async fn logout_all(&self, caller: &Caller, origin: &Origin) -> Result<(), AuthError> {
         let now = self.clock.now();
-        let audit = session_audit("session.logout_all", caller.user.id, caller.token.claims.session, origin, now);
+        let audit =
+            session_audit("session.logout_all", caller.user.id, caller.token.claims.session, origin, now);
         Ok(self.sessions.close_all(caller.user.id, now, &audit).await?)
     }
 
-    fn tokens_for(&self, user: User, session: SessionId, refresh_token: SecretString, now: Timestamp) -> LoggedIn {
+    fn tokens_for(
+        &self,
+        user: User,
+        session: SessionId,
+        refresh_token: SecretString,
+        now: Timestamp,
+    ) -> LoggedIn {
         let access_ttl = self.settings.access_ttl;
         let claims = AccessClaims { user: user.id, session, issued_at: now, expires_at: now + access_ttl };
         LoggedIn { access_token: self.tokens.sign(&claims), access_ttl, refresh_token, user }
     }
 }
 
-fn session_audit(action: &str, user: UserId, session: SessionId, origin: &Origin, at: Timestamp) -> AuditEntry {
+fn session_audit(
+    action: &str,
+    user: UserId,
+    session: SessionId,
+    origin: &Origin,
+    at: Timestamp,
+) -> AuditEntry {
     AuditEntry {
         user: Some(user),
         action: action.to_owned(),

@@ -9,6 +9,11 @@ mod notifications;
 mod requests;
 mod submission;
 
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::ports::Change;
+
 pub use administration::{Administration, AdministrationError, Authority, NewAccount, NewTarget};
 pub use authentication::{AuthError, AuthSettings, Authentication, Caller, LoggedIn};
 pub use directory::{DirectoryAccess, DirectoryAccessError};
@@ -28,4 +33,15 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Waits for news of jobs. News that has ended is waited for, for ever: only the slow poll is left then.
+async fn wait_for_jobs(news: &mut Receiver<Change>) {
+    loop {
+        match news.recv().await {
+            Ok(Change::Jobs) | Err(RecvError::Lagged(_)) => return,
+            Ok(Change::Request(_) | Change::Cancel(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::error_chain;
-use crate::job::{backoff, NotificationJob, WorkerId};
+use super::{error_chain, wait_for_jobs};
+use crate::job::{NotificationJob, WorkerId, backoff};
 use crate::ports::{ChangeFeed, Clock, JobQueue, Notifier, NotifyError, RequestStore, StoreError};
 
 /// How long one delivery may take before somebody else may try.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// See the module.
 pub struct NotificationWorker {
@@ -45,7 +45,7 @@ impl NotificationWorker {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(self.poll) => {}
-                _ = news.recv() => {}
+                () = wait_for_jobs(&mut news) => {}
             }
         }
     }
@@ -67,17 +67,18 @@ impl NotificationWorker {
                 let text = error_chain(&error);
                 tracing::warn!(request = %job.request, kind = job.kind.as_str(), attempt = job.attempt, error = %text,
                     "a notification was not delivered");
-                let retry_at = self.next_try(&job, &error).map(|pause| now + pause);
+                let retry_at = next_try(&job, &error).map(|pause| now + pause);
                 self.queue.fail_notification(&job.lease, &text, retry_at, now).await?;
             }
         }
         Ok(true)
     }
+}
 
-    fn next_try(&self, job: &NotificationJob, error: &NotifyError) -> Option<Duration> {
-        match error {
-            NotifyError::Retry { .. } if job.attempt < job.max_attempts => Some(backoff(job.attempt)),
-            NotifyError::Retry { .. } | NotifyError::Permanent { .. } => None,
-        }
+/// How long to wait before the next try; `None` gives the notification up.
+fn next_try(job: &NotificationJob, error: &NotifyError) -> Option<Duration> {
+    match error {
+        NotifyError::Retry { .. } if job.attempt < job.max_attempts => Some(backoff(job.attempt)),
+        NotifyError::Retry { .. } | NotifyError::Permanent { .. } => None,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{timeout_at, Instant};
+use tokio::time::{Instant, timeout_at};
 
 use crate::digest::Digest;
 use crate::ids::RequestId;
@@ -12,7 +12,8 @@ use crate::lifecycle::transition;
 use crate::page::{Page, PageRequest};
 use crate::policy::{self, Denied, RequestAction};
 use crate::ports::{
-    Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, StoreError, TransitionError,
+    Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, StoreError,
+    TransitionError,
 };
 use crate::request::{Approver, Event, InvalidTransition, Request, ResultKept, State, StateKind};
 use crate::text::Remark;
@@ -112,7 +113,12 @@ impl Requests {
         self.change(actor, id, RequestAction::Reject, event, origin).await
     }
 
-    pub async fn withdraw(&self, actor: &Actor, id: RequestId, origin: Origin) -> Result<Request, RequestError> {
+    pub async fn withdraw(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        origin: Origin,
+    ) -> Result<Request, RequestError> {
         self.change(actor, id, RequestAction::Withdraw, Event::Withdraw, origin).await
     }
 
@@ -151,7 +157,11 @@ impl Requests {
     }
 
     /// The result of a completed request.
-    pub async fn result(&self, actor: &Actor, id: RequestId) -> Result<(Request, ResultReader), RequestError> {
+    pub async fn result(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+    ) -> Result<(Request, ResultReader), RequestError> {
         let request = self.get(actor, id).await?;
         let reason = match &request.state {
             State::Completed { completion, .. } => match completion.result {
@@ -159,7 +169,9 @@ impl Requests {
                     let reader = self.results.read(id);
                     return Ok((request, reader));
                 }
-                ResultKept::Lost => "The changes took effect, but the result was lost with the process that held it.",
+                ResultKept::Lost => {
+                    "The changes took effect, but the result was lost with the process that held it."
+                }
             },
             State::Pending { .. } | State::Approved { .. } | State::Executing { .. } => {
                 "The request has not been executed yet. Add ?wait=SECONDS to the request's own address to wait for it."
@@ -167,8 +179,12 @@ impl Requests {
             State::Rejected { .. } | State::Withdrawn { .. } | State::Expired { .. } => {
                 "The request was never executed, so there is no result."
             }
-            State::Failed { .. } | State::Cancelled { .. } => "The execution did not succeed, so there is no result.",
-            State::Interrupted { .. } => "The portal lost contact while the request ran, so there is no result.",
+            State::Failed { .. } | State::Cancelled { .. } => {
+                "The execution did not succeed, so there is no result."
+            }
+            State::Interrupted { .. } => {
+                "The portal lost contact while the request ran, so there is no result."
+            }
         };
         Err(RequestError::NoResult { reason })
     }

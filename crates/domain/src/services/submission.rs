@@ -9,7 +9,8 @@ use crate::pod::Pod;
 use crate::policy::{self, Denied};
 use crate::ports::{Clock, Directory, IdGenerator, RequestStore, StoreError, SubmissionReviewer};
 use crate::request::{
-    Effect, NotificationKind, PodRef, Request, Requester, RunOptions, State, Submission, SubmissionKind, TargetRef,
+    Effect, NotificationKind, PodRef, Request, Requester, RunOptions, State, Submission, SubmissionKind,
+    TargetRef,
 };
 use crate::review::Refusal;
 use crate::target::{Engine, Target};
@@ -73,12 +74,18 @@ impl std::fmt::Debug for Submissions {
 
 impl Submissions {
     /// Stores a new pending request.
-    pub async fn submit(&self, actor: &Actor, submit: Submit, origin: Origin) -> Result<Request, SubmitError> {
+    pub async fn submit(
+        &self,
+        actor: &Actor,
+        submit: Submit,
+        origin: Origin,
+    ) -> Result<Request, SubmitError> {
         policy::permission(actor, crate::user::Permission::SubmitRequests)?;
         let (target, pod) = self.place(actor, &submit).await?;
         policy::submit(actor, &pod.id, &target)?;
         let Some(reviewer) = self.reviewers.get(&target.engine) else {
-            let message = format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
+            let message =
+                format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
             return Err(SubmitError::Fields(vec![FieldError::new("instanceId", message)]));
         };
         let submission =
@@ -125,7 +132,8 @@ impl Submissions {
             Some(target) => {
                 let database = self.directory.find_database(&target.id, &submit.database).await?;
                 if !database.is_some_and(|d| d.active) {
-                    let message = "is not an active database of this instance; GET /api/instances/{id}/dbs lists those";
+                    let message =
+                        "is not an active database of this instance; GET /api/instances/{id}/dbs lists those";
                     errors.push(FieldError::new("databaseName", message));
                 }
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::audit::EntityKind;
+use domain::ports::ExecutionClaim;
 use domain::request::{NotificationKind, State, StateKind};
 
 use super::scene::Scene;
@@ -36,6 +37,14 @@ rules! { ($) __expiry_rules in expiry, stores: Stores => Scene::set_up;
         assert_eq!(reaped.expired, [approved.id]);
         assert_eq!(w.request(approved.id).await.state.kind(), StateKind::Expired);
         assert_eq!(w.claim(at(63)).await, None);
+    }
+
+    async fn an_approval_whose_time_is_over_starts_nothing_before_any_reaper_came(w) {
+        let approved = w.approved(request().approval_ttl(Duration::from_mins(1))).await;
+        let claimed = w.claim(at(63)).await;
+        assert!(!matches!(claimed, Some(ExecutionClaim::Started { .. })), "{claimed:?}");
+        assert_eq!(w.request(approved.id).await.state.kind(), StateKind::Expired);
+        assert_eq!(w.claim(at(64)).await, None);
     }
 
     async fn a_request_that_runs_or_is_over_does_not_expire(w) {

@@ -19,6 +19,28 @@ rules! { ($) __request_rules in requests, stores: Stores => Scene::set_up;
         assert_eq!(w.claim(at(1)).await, None, "nothing is approved yet");
     }
 
+    async fn a_request_is_read_with_the_approvals_of_its_own_state(w) {
+        for round in 0..30 {
+            let pending = w.submit(request()).await;
+            let approve = applied(&pending, approval(&pending, approver("grace")), at(round));
+            let reader = {
+                let (requests, id) = (w.requests.clone(), pending.id);
+                tokio::spawn(async move {
+                    loop {
+                        let read = requests.find(id).await.expect("the store answers").expect("it is stored");
+                        let approvals = read.state.approvals().len();
+                        match read.state.kind() {
+                            StateKind::Pending => assert_eq!(approvals, 0, "one approval would be enough"),
+                            _ => return approvals,
+                        }
+                    }
+                })
+            };
+            w.requests.commit(&approve).await.expect("nobody was faster");
+            assert_eq!(reader.await.expect("no panic"), 1);
+        }
+    }
+
     async fn a_request_cannot_be_inserted_twice(w) {
         let first = w.submit(request()).await;
         let again = request().id(first.id).text("DROP TABLE orders").unsaved();

@@ -16,7 +16,7 @@ use crate::services::error_chain;
 use crate::user::Origin;
 
 /// How long an execution whose lease is lost may take to stop before it is dropped.
-const STOP_GRACE: Duration = Duration::from_secs(60);
+const STOP_GRACE: Duration = Duration::from_mins(1);
 
 pub(super) struct LeaseKeeper {
     pub(super) queue: Arc<dyn JobQueue>,
@@ -35,14 +35,15 @@ impl LeaseKeeper {
     pub(super) async fn keep(self, drain: CancellationToken) {
         let mut news = self.changes.subscribe();
         let mut draining = false;
+        let mut asked = false;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.settings.renew_every) => {}
                 () = cancel_news(&mut news, self.request) => {}
-                () = drain.cancelled(), if !draining => {
-                    draining = true;
-                    self.ask_to_cancel().await;
-                }
+                () = drain.cancelled(), if !draining => draining = true,
+            }
+            if draining && !asked {
+                asked = self.ask_to_cancel().await;
             }
             let now = self.clock.now();
             match self.queue.renew(&self.lease, now, now + self.settings.lease).await {
@@ -61,7 +62,8 @@ impl LeaseKeeper {
     }
 
     /// A draining server asks in its own name, so that the request can end as cancelled.
-    async fn ask_to_cancel(&self) {
+    /// False when the store has to be asked again.
+    async fn ask_to_cancel(&self) -> bool {
         let asked = async {
             let Some(request) = self.requests.find(self.request).await.map_err(|e| error_chain(&e))? else {
                 return Ok(());
@@ -74,7 +76,9 @@ impl LeaseKeeper {
         };
         if let Err(error) = asked.await {
             tracing::warn!(request = %self.request, error, "could not ask for a cancel while draining");
+            return false;
         }
+        true
     }
 }
 

@@ -18,13 +18,13 @@ use tokio_util::task::TaskTracker;
 use self::lease::LeaseKeeper;
 use self::outcome::Outcome;
 use self::preview::PreviewSink;
-use super::error_chain;
+use super::{error_chain, wait_for_jobs};
 use crate::execution::ExecutionOrder;
 use crate::ids::RequestId;
 use crate::job::{Lease, WorkerId};
 use crate::lifecycle::transition;
 use crate::ports::{
-    Change, ChangeFeed, Clock, CredentialSource, ExecutionClaim, FinishError, JobQueue, RequestStore, ResultStore,
+    ChangeFeed, Clock, CredentialSource, ExecutionClaim, FinishError, JobQueue, RequestStore, ResultStore,
     StoreError, TargetExecutor,
 };
 use crate::request::{Event, Request, StateKind};
@@ -170,7 +170,13 @@ impl ExecutionWorker {
         }
     }
 
-    async fn run_order(&self, lease: &Lease, request: Request, target: Target, cancel: CancellationToken) -> Outcome {
+    async fn run_order(
+        &self,
+        lease: &Lease,
+        request: Request,
+        target: Target,
+        cancel: CancellationToken,
+    ) -> Outcome {
         let id = request.id;
         let Some(executor) = self.executors.get(&target.engine) else {
             return Outcome::internal("This portal has no executor for the instance's kind of database.");
@@ -262,16 +268,4 @@ impl ExecutionWorker {
 /// The keeper returns only when the lease is lost, and then the work stops by its cancel token.
 fn unreachable_keeper(request: RequestId) {
     tracing::error!(%request, "gave an execution up, because its lease was lost and it did not stop");
-}
-
-async fn wait_for_jobs(news: &mut tokio::sync::broadcast::Receiver<Change>) {
-    use tokio::sync::broadcast::error::RecvError;
-    loop {
-        match news.recv().await {
-            Ok(Change::Jobs) | Err(RecvError::Lagged(_)) => return,
-            Ok(Change::Request(_) | Change::Cancel(_)) => {}
-            // Nothing more will come: only the slow poll is left.
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
 }

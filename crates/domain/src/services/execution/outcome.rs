@@ -21,7 +21,8 @@ impl Outcome {
     }
 
     pub(super) fn credentials(target: &Target) -> Self {
-        let message = format!("Credentials for the instance {} could not be fetched. Ask an admin to look.", target.id);
+        let message =
+            format!("Credentials for the instance {} could not be fetched. Ask an admin to look.", target.id);
         Self::failed(FailureKind::Credentials, &message)
     }
 
@@ -45,12 +46,16 @@ impl Outcome {
             }),
             Err(ExecutionError::CredentialsRejected { .. }) => Self::failed(
                 FailureKind::Credentials,
-                &format!("The instance {instance} did not accept the portal's credentials. Ask an admin to look."),
+                &format!(
+                    "The instance {instance} did not accept the portal's credentials. Ask an admin to look."
+                ),
             ),
             Err(ExecutionError::RoleNotAllowed { reason }) => Self::failed(FailureKind::Refused, &reason),
             Err(ExecutionError::Unavailable { .. }) => Self::failed(
                 FailureKind::TargetUnavailable,
-                &format!("The instance {instance} could not be reached; nothing was executed. Try again later."),
+                &format!(
+                    "The instance {instance} could not be reached; nothing was executed. Try again later."
+                ),
             ),
             Err(ExecutionError::TimedOut) => Self::failed(
                 FailureKind::TimedOut,
@@ -59,9 +64,9 @@ impl Outcome {
                     order.limits.timeout.as_secs_f32()
                 ),
             ),
-            Err(ExecutionError::Sink(SinkError::LeaseLost | SinkError::Store(_))) => {
-                Self::internal("The result could not be kept, so everything was rolled back. Submit it again.")
-            }
+            Err(ExecutionError::Sink(SinkError::LeaseLost | SinkError::Store(_))) => Self::internal(
+                "The result could not be kept, so everything was rolled back. Submit it again.",
+            ),
             Err(ExecutionError::Cancelled) => Self::Cancelled,
             Err(ExecutionError::OutcomeUnknown { .. }) => Self::Unknown,
         }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::execution::{Preview, PreviewRow, ResultChunk, PREVIEW_ROWS};
+use crate::execution::{PREVIEW_ROWS, Preview, PreviewRow, ResultChunk};
 use crate::ports::{ResultSink, SinkError};
 
 /// The preview is stored in the request's own row, so it stays small whatever the rows are.

@@ -1,0 +1,8 @@
+//! The rules of the domain as its users meet them: through its public interface, over the fakes of `testkit`.
+
+mod digest;
+mod lifecycle;
+mod machine;
+mod policy;
+mod services;
+mod table;

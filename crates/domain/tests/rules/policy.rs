@@ -1,0 +1,153 @@
+//! Who may do what, as one table.
+
+use domain::policy::{Denied, RequestAction, Visibility, on_request, sees_target, submit, visibility};
+use domain::user::{Actor, PermissionSet, roles};
+use testkit::builders::{actor, pod_id, request, target};
+
+use crate::table::aligned;
+
+/// The request is ada's, in the POD `payments`.
+fn people() -> Vec<(&'static str, Actor)> {
+    vec![
+        ("requester, developer", actor("ada").build()),
+        ("other developer of the POD", actor("bob").build()),
+        ("developer of another POD", actor("eve").pod("orders").build()),
+        ("manager of the POD", actor("grace").role(roles::MANAGER).build()),
+        ("manager of another POD", actor("mallory").role(roles::MANAGER).pod("orders").build()),
+        (
+            "manager by manager_email only",
+            actor("alan").role(roles::MANAGER).pod("orders").leads("payments").build(),
+        ),
+        ("manager_email's, but a developer", actor("edsger").pod("orders").leads("payments").build()),
+        ("requester, manager of the POD", actor("ada").role(roles::MANAGER).build()),
+        ("admin", actor("root").role(roles::ADMIN).no_pod().build()),
+        ("requester, admin", actor("ada").role(roles::ADMIN).build()),
+        ("operator", actor("otto").role(roles::OPERATOR).build()),
+        ("viewer", actor("vera").role(roles::VIEWER).build()),
+        ("requester, by now a viewer", actor("ada").role(roles::VIEWER).build()),
+        ("manager without POD", actor("nomad").role(roles::MANAGER).no_pod().build()),
+        ("role that reads the POD's", of_permissions(&["requests:read-pod"])),
+        ("role that decides, but reads not", of_permissions(&["requests:decide-pod"])),
+        ("role that reads all", of_permissions(&["requests:read-all"])),
+        ("role of requests:*", of_permissions(&["requests:*"])),
+    ]
+}
+
+/// Somebody of the POD with a role that an installation has added.
+fn of_permissions(permissions: &[&str]) -> Actor {
+    let permissions = PermissionSet::from_strings(permissions.iter().copied());
+    Actor { permissions, ..actor("carol").build() }
+}
+
+fn word(answer: Result<(), Denied>) -> String {
+    match answer {
+        Ok(()) => "ok".to_owned(),
+        Err(Denied::NotVisible) => "not visible".to_owned(),
+        Err(Denied::OwnRequest) => "own request".to_owned(),
+        Err(Denied::NotDecider) => "not decider".to_owned(),
+        Err(Denied::NotRequester) => "not requester".to_owned(),
+        Err(Denied::Permission(permission)) => format!("needs {permission}"),
+        Err(Denied::ForeignPod) => "foreign POD".to_owned(),
+        Err(Denied::PodWithoutAccess) => "POD without access".to_owned(),
+    }
+}
+
+fn table<const N: usize>(heading: [&str; N], row: impl Fn(&Actor) -> Vec<String>) -> String {
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for (name, actor) in people() {
+        rows.push([vec![name.to_owned()], row(&actor)].concat());
+    }
+    aligned(&rows)
+}
+
+#[test]
+fn who_may_do_what_with_a_request_is_what_the_table_says() {
+    let request = request().pending();
+    let mut heading = vec!["person".to_owned()];
+    heading.extend(RequestAction::ALL.iter().map(|action| format!("{action:?}").to_lowercase()));
+    let mut rows = vec![heading];
+    for (name, actor) in people() {
+        let cells = RequestAction::ALL.iter().map(|&action| word(on_request(&actor, action, &request)));
+        rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+    }
+    insta::assert_snapshot!("actions_on_requests", aligned(&rows));
+}
+
+#[test]
+fn who_may_submit_where_is_what_the_table_says() {
+    let heading = [
+        "person",
+        "payments to its target",
+        "orders to its target",
+        "payments to a target of orders",
+        "payments to a target of nobody",
+    ];
+    let answers = table(heading, |actor| {
+        let cases = [
+            ("payments", &["payments"][..]),
+            ("orders", &["orders"]),
+            ("payments", &["orders"]),
+            ("payments", &[]),
+        ];
+        let answer =
+            |(pod, pods): (&str, &[&str])| submit(actor, &pod_id(pod), &target("a").pods(pods).build());
+        cases.map(answer).map(word).to_vec()
+    });
+    insta::assert_snapshot!("submissions", answers);
+}
+
+#[test]
+fn who_sees_which_target_is_what_the_table_says() {
+    let heading = ["person", "of payments", "of orders", "of both", "of nobody"];
+    let answers = table(heading, |actor| {
+        let cases = [&["payments"][..], &["orders"], &["payments", "orders"], &[]];
+        let sees =
+            |pods: &[&str]| if sees_target(actor, &target("a").pods(pods).build()) { "sees" } else { "-" };
+        cases.map(sees).map(str::to_owned).to_vec()
+    });
+    insta::assert_snapshot!("targets_seen", answers);
+}
+
+#[test]
+fn what_a_persons_lists_show_is_what_the_table_says() {
+    let answers = table(["person", "lists show"], |actor| {
+        let shown = match visibility(actor) {
+            Visibility::All => "all".to_owned(),
+            Visibility::OwnAndPods { user, pods } => {
+                assert_eq!(user, actor.user, "one's own, nobody else's");
+                let pods: Vec<&str> = pods.iter().map(domain::ids::PodId::as_str).collect();
+                format!("own and PODs [{}]", pods.join(", "))
+            }
+        };
+        vec![shown]
+    });
+    insta::assert_snapshot!("lists", answers);
+}
+
+#[test]
+fn a_list_shows_exactly_the_requests_that_may_be_seen() {
+    let requests = [request().pod("payments").pending(), request().pod("orders").pending()];
+    for (name, actor) in people() {
+        for request in &requests {
+            let listed = match visibility(&actor) {
+                Visibility::All => true,
+                Visibility::OwnAndPods { user, pods } => {
+                    request.is_requester(user) || pods.contains(&request.pod.id)
+                }
+            };
+            let seen = on_request(&actor, RequestAction::See, request).is_ok();
+            assert_eq!(listed, seen, "{name}, {}", request.pod.id);
+        }
+    }
+}
+
+#[test]
+fn no_role_lets_anybody_decide_on_their_own_request() {
+    let request = request().pending();
+    for role in roles::ALL {
+        let ada = actor("ada").role(role).leads("payments").build();
+        for action in [RequestAction::Approve, RequestAction::Reject, RequestAction::Resolve] {
+            assert_eq!(on_request(&ada, action, &request), Err(Denied::OwnRequest), "{role}");
+        }
+    }
+}
