@@ -1,10 +1,10 @@
 //! `/api/requests...` answers exactly as `/api/queries...`: both names are in use.
 
+use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Uri;
 use actix_web::middleware::Next;
-use actix_web::Error;
 
 const ALIAS: &str = "/api/requests";
 const NAME: &str = "/api/queries";

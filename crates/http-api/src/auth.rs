@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest};
 use domain::services::Caller;
 use domain::user::{Channel, Origin};
-use std::future::{ready, Ready};
+use std::future::{Ready, ready};
 
 use crate::error::Problem;
 use crate::server::Api;
@@ -21,18 +21,25 @@ pub(crate) async fn require_token(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let api = request.app_data::<Data<Api>>().cloned().expect("the app is always built with its Api");
+    match authenticate(&request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
+    }
+}
+
+async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
+    let api = request.app_data::<Data<Api>>().expect("the app is always built with its Api");
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = header.and_then(bearer) else {
-        let problem = Problem::unauthenticated(
+        return Err(Problem::unauthenticated(
             "token_missing",
             "An access token is needed: send \"Authorization: Bearer TOKEN\", with the token from POST /api/auth/login.",
-        );
-        return Err(problem.into());
+        ));
     };
-    let caller = api.authentication.authenticate(token).await.map_err(Problem::from)?;
-    request.extensions_mut().insert(caller);
-    next.call(request).await
+    Ok(api.authentication.authenticate(token).await?)
 }
 
 fn bearer(header: &str) -> Option<&str> {
@@ -60,7 +67,11 @@ impl FromRequest for Authenticated {
 /// Where a call came from, for the audit trail.
 pub(crate) fn origin(request: &HttpRequest) -> Origin {
     let user_agent = request.headers().get(USER_AGENT).map(|value| {
-        String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect()
+        String::from_utf8_lossy(value.as_bytes())
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_USER_AGENT)
+            .collect()
     });
     Origin { ip: request.peer_addr().map(|peer| peer.ip().to_string()), user_agent, channel: Channel::Api }
 }

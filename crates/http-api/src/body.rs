@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Payload};
 use actix_web::{FromRequest, HttpRequest};
-use futures_util::future::LocalBoxFuture;
 use futures_util::StreamExt as _;
+use futures_util::future::LocalBoxFuture;
 use garde::Validate;
 use serde::de::DeserializeOwned;
 
@@ -28,8 +29,10 @@ impl FromRequest for JsonBody {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut actix_web::dev::Payload) -> Self::Future {
-        let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let is_json = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"));
+        let content_type =
+            request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let is_json =
+            content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"));
         let payload = Payload::from_request(request, payload);
         Box::pin(async move {
             let mut payload = payload.await.map_err(|_| unreadable())?;
@@ -64,8 +67,14 @@ impl JsonBody {
                 "The body has to be JSON, sent with \"Content-Type: application/json\".",
             ));
         }
+        // An array of values in the order of the fields would be read, too.
+        if self.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            let detail = "The body cannot be read: it has to be a JSON object.";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail));
+        }
         let value = serde_json::from_slice(&self.bytes).map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("The body cannot be read: {error}."))
+            let detail = format!("The body cannot be read: {}.", without_value(&error));
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
         })?;
         validated(value)
     }
@@ -79,10 +88,26 @@ impl JsonBody {
     }
 }
 
+/// What is wrong with a body, without the value that is wrong: it may be a password.
+fn without_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => format!("expected {expected}"),
+        _ => text,
+    }
+}
+
 /// Parses and validates a query string.
-pub(crate) fn query<T: DeserializeOwned + Validate<Context = ()>>(request: &HttpRequest) -> Result<T, Problem> {
+pub(crate) fn query<T: DeserializeOwned + Validate<Context = ()>>(
+    request: &HttpRequest,
+) -> Result<T, Problem> {
     let value = actix_web::web::Query::<T>::from_query(request.query_string()).map_err(|error| {
-        let detail = format!("The query string cannot be read: {error}.");
+        // Without the framework's own words around the cause.
+        let cause = match &error {
+            QueryPayloadError::Deserialize(cause) => cause.to_string(),
+            _ => error.to_string(),
+        };
+        let detail = format!("The query string cannot be read: {cause}.");
         Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
     })?;
     validated(value.into_inner())

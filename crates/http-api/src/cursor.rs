@@ -1,7 +1,7 @@
 //! Cursors of lists: opaque to clients, so that what they are may change.
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::Problem;
 

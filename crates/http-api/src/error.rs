@@ -3,15 +3,18 @@
 //! A 5xx tells the client nothing but that it happened; its cause goes to the log, once, by the middleware
 //! in [`crate::headers`].
 
-use actix_web::http::header::{ContentType, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use domain::ports::{InvalidToken, StoreError};
 use domain::request::InvalidTransition;
 use domain::review::Refusal;
-use domain::services::{error_chain, AuthError, DirectoryAccessError, FieldError, RequestError, SubmitError};
+use domain::services::{AuthError, DirectoryAccessError, FieldError, RequestError, SubmitError, error_chain};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// The content type of problem documents.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why a request was not answered as asked.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -19,9 +22,10 @@ use utoipa::ToSchema;
 pub(crate) struct Problem {
     /// Names the kind of problem: `urn:query-portal:problem:` and the code.
     #[serde(rename = "type")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
     /// The HTTP status in words.
-    title: String,
+    title: &'static str,
     /// The HTTP status.
     #[schema(example = 409)]
     status: u16,
@@ -29,17 +33,27 @@ pub(crate) struct Problem {
     #[schema(example = "invalid_state")]
     code: &'static str,
     /// A sentence that a person can act on.
-    detail: String,
+    #[schema(value_type = String)]
+    detail: Box<str>,
     /// What is wrong with single fields of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
     /// The digest of the request as it is now, where an approval named another one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    current_digest: Option<String>,
+    #[schema(value_type = Option<String>)]
+    current_digest: Option<Box<str>>,
     #[serde(skip)]
+    aside: Box<Aside>,
+}
+
+/// What belongs to a problem and not into its document.
+#[derive(Debug, Clone, Default)]
+struct Aside {
+    /// Seconds.
     retry_after: Option<u64>,
+    /// The methods that there are, for a wrong one.
+    allow: Option<String>,
     /// For the log only.
-    #[serde(skip)]
     cause: Option<String>,
 }
 
@@ -68,15 +82,14 @@ impl FieldProblem {
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:query-portal:problem:{code}"),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            kind: format!("urn:query-portal:problem:{code}").into(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             code,
-            detail: detail.into(),
+            detail: detail.into().into(),
             errors: vec![],
             current_digest: None,
-            retry_after: None,
-            cause: None,
+            aside: Box::default(),
         }
     }
 
@@ -98,16 +111,46 @@ impl Problem {
 
     pub(crate) fn too_many(retry_after: u64) -> Self {
         let detail = format!("Too many requests. Try again in {retry_after} seconds.");
-        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail) }
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+            .with(Aside { retry_after: Some(retry_after), ..Aside::default() })
     }
 
     pub(crate) fn not_found(detail: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
+    pub(crate) fn wrong_method(allow: &str) -> Self {
+        let detail = format!("This address has no such method, only {allow}.");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            .with(Aside { allow: Some(allow.to_owned()), ..Aside::default() })
+    }
+
+    fn with(self, aside: Aside) -> Self {
+        Self { aside: Box::new(aside), ..self }
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong in the portal. Give the x-request-id of this answer to an operator.",
+        )
+    }
+
+    /// In place of an answer of the framework's own that says nothing but its status.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => {
+                Self::not_found("There is nothing at this address. See /docs for what there is.")
+            }
+            status if status.is_server_error() => Self::internal(),
+            status => Self::new(status, "not_accepted", "The call cannot be answered as it was sent."),
+        }
+    }
+
     /// What to log about it, when it is the portal's own fault.
     pub(crate) fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.aside.cause.as_deref()
     }
 }
 
@@ -126,9 +169,12 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        response.insert_header(ContentType(mime("application/problem+json")));
-        if let Some(seconds) = self.retry_after {
+        response.insert_header((CONTENT_TYPE, PROBLEM_JSON));
+        if let Some(seconds) = self.aside.retry_after {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(methods) = &self.aside.allow {
+            response.insert_header((ALLOW, methods.as_str()));
         }
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));
@@ -137,31 +183,20 @@ impl ResponseError for Problem {
     }
 }
 
-fn mime(text: &str) -> actix_web::mime::Mime {
-    text.parse().unwrap_or(actix_web::mime::APPLICATION_JSON)
-}
-
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let cause = Some(error_chain(&error));
         match error {
-            StoreError::Unavailable { .. } => Self {
-                cause,
-                retry_after: Some(2),
-                ..Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "unavailable",
-                    "The portal's own database is not available at the moment. Nothing was changed unless you are told so; try again.",
-                )
-            },
-            StoreError::Corrupt { .. } | StoreError::Rejected { .. } => Self {
-                cause,
-                ..Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal",
-                    "Something went wrong in the portal. Give the x-request-id of this answer to an operator.",
-                )
-            },
+            StoreError::Unavailable { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The portal's own database is not available at the moment. \
+                 Nothing was changed unless you are told so; try again.",
+            )
+            .with(Aside { cause, retry_after: Some(2), ..Aside::default() }),
+            StoreError::Corrupt { .. } | StoreError::Rejected { .. } => {
+                Self::internal().with(Aside { cause, ..Aside::default() })
+            }
         }
     }
 }
@@ -191,12 +226,16 @@ impl From<InvalidTransition> for Problem {
                 format!("The request is {from}, so \"{}\" is not possible any more.", event.as_str()),
             ),
             InvalidTransition::OwnRequest => domain::policy::Denied::OwnRequest.into(),
+            InvalidTransition::Overdue => conflict(
+                "expired",
+                "The request has waited for too long and has expired. It has to be submitted again.".to_owned(),
+            ),
             InvalidTransition::AlreadyApproved => conflict(
                 "already_approved",
                 "You have approved this request already; another person has to.".to_owned(),
             ),
             InvalidTransition::DigestMismatch { current } => Self {
-                current_digest: Some(current.to_string()),
+                current_digest: Some(current.to_string().into()),
                 ..conflict(
                     "digest_mismatch",
                     "The request is not what you saw any more. Look at it again, and approve with its present digest."
@@ -220,7 +259,9 @@ impl From<RequestError> for Problem {
             RequestError::Conflict { current } => Self::new(
                 StatusCode::CONFLICT,
                 "conflict",
-                format!("Somebody was faster: the request has changed and is {current} now. Look at it again."),
+                format!(
+                    "Somebody was faster: the request has changed and is {current} now. Look at it again."
+                ),
             ),
             RequestError::NoResult { reason } => Self::new(StatusCode::CONFLICT, "no_result", reason),
             RequestError::Store(error) => error.into(),
@@ -232,7 +273,9 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Denied(denied) => denied.into(),
-            SubmitError::Fields(fields) => Self::validation(fields.into_iter().map(FieldProblem::from).collect()),
+            SubmitError::Fields(fields) => {
+                Self::validation(fields.into_iter().map(FieldProblem::from).collect())
+            }
             SubmitError::Refused(refusal) => refusal.into(),
             SubmitError::Store(error) => error.into(),
         }
@@ -264,7 +307,9 @@ impl From<Refusal> for Problem {
 impl From<DirectoryAccessError> for Problem {
     fn from(error: DirectoryAccessError) -> Self {
         match error {
-            DirectoryAccessError::NotFound => Self::not_found("There is no instance with this id that your PODs may use."),
+            DirectoryAccessError::NotFound => {
+                Self::not_found("There is no instance with this id that your PODs may use.")
+            }
             DirectoryAccessError::Store(error) => error.into(),
         }
     }

@@ -2,12 +2,12 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::Error;
+use actix_web::{Error, ResponseError as _};
 
-use crate::error::Problem;
+use crate::error::{PROBLEM_JSON, Problem};
 use crate::server::Api;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,13 +31,14 @@ pub(crate) async fn decorate(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = request_id(&request);
-    let csp = if request.path().starts_with("/docs") { CSP_DOCS } else { CSP_API };
-    let http_request = request.request().clone();
-    let mut response = match next.call(request).await {
-        Ok(response) => response.map_into_boxed_body(),
-        Err(error) => ServiceResponse::from_err(error, http_request).map_into_boxed_body(),
-    };
+    let csp = if request.match_info().as_str().starts_with("/docs/") { CSP_DOCS } else { CSP_API };
+    // Every layer below answers its own errors: an `Err` would leave here without any header.
+    let mut response = next.call(request).await?.map_into_boxed_body();
     log_failure(&response, &id);
+    if response.status().as_u16() >= 400 && !is_problem(response.headers()) {
+        let problem = Problem::of_status(response.status()).error_response();
+        response = ServiceResponse::new(response.into_parts().0, problem);
+    }
     decorate_headers(response.headers_mut(), &id, csp);
     Ok(response)
 }
@@ -52,19 +53,24 @@ fn decorate_headers(headers: &mut HeaderMap, id: &str, csp: &'static str) {
     }
 }
 
+fn is_problem(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == PROBLEM_JSON.as_bytes())
+}
+
 /// A client may bring its own id, so that it can follow a call through several systems.
 fn request_id(request: &ServiceRequest) -> String {
     let brought = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let usable = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
-    match brought.filter(usable) {
-        Some(id) => id.to_owned(),
-        None => {
+    brought.filter(usable).map_or_else(
+        || {
             let api = request.app_data::<Data<Api>>().expect("the app is always built with its Api");
             api.ids.new_id().to_string()
-        }
-    }
+        },
+        str::to_owned,
+    )
 }
 
 /// Method and route pattern, never the address itself: it may hold what a user typed.

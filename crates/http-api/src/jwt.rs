@@ -1,11 +1,11 @@
 //! Access tokens as JSON Web Tokens (RFC 7519), signed with HMAC-SHA256 and nothing else.
 
 use chrono::{DateTime, Utc};
+use domain::Timestamp;
 use domain::auth::AccessClaims;
 use domain::ids::{SessionId, UserId};
 use domain::ports::{AccessTokens, InvalidToken};
-use domain::Timestamp;
-use jsonwebtoken::{decode, encode, Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,9 @@ pub struct JwtSettings {
 
 /// The signing key is too short to be safe.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the token signing key needs at least {MIN_KEY_BYTES} bytes, for example from: openssl rand -base64 48")]
+#[error(
+    "the token signing key needs at least {MIN_KEY_BYTES} bytes, for example from: openssl rand -base64 48"
+)]
 pub struct WeakKey;
 
 /// Signs and checks access tokens.
@@ -51,7 +53,8 @@ struct Claims {
     aud: String,
     iat: i64,
     exp: i64,
-    /// Two tokens of one second differ, so that ending one does not end the other.
+    /// The moment of issue in microseconds. Two tokens of one second differ, so that ending one does not end
+    /// the other, and a login right after the end of all sessions is told from those that were ended.
     jti: i64,
 }
 
@@ -92,12 +95,14 @@ impl AccessTokens for JwtAccessTokens {
             exp: claims.expires_at.timestamp(),
             jti: claims.issued_at.timestamp_micros(),
         };
-        let token = encode(&header, &claims, &self.encoding).expect("signing with an HMAC key of any length works");
+        let token =
+            encode(&header, &claims, &self.encoding).expect("signing with an HMAC key of any length works");
         SecretString::from(token)
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, InvalidToken> {
-        let data = decode::<Claims>(token, &self.decoding, &self.validation).map_err(|_| InvalidToken::Invalid)?;
+        let data =
+            decode::<Claims>(token, &self.decoding, &self.validation).map_err(|_| InvalidToken::Invalid)?;
         if data.header.typ.as_deref() != Some(TYPE) {
             return Err(InvalidToken::Invalid);
         }
@@ -105,7 +110,7 @@ impl AccessTokens for JwtAccessTokens {
         let claims = AccessClaims {
             user: UserId::from_uuid(data.claims.sub),
             session: SessionId::from_uuid(data.claims.sid),
-            issued_at: time(data.claims.iat)?,
+            issued_at: DateTime::from_timestamp_micros(data.claims.jti).ok_or(InvalidToken::Invalid)?,
             expires_at: time(data.claims.exp)?,
         };
         if claims.expires_at <= now {
@@ -117,8 +122,8 @@ impl AccessTokens for JwtAccessTokens {
 
 #[cfg(test)]
 mod tests {
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
 
@@ -155,6 +160,17 @@ mod tests {
     }
 
     #[test]
+    fn the_moment_of_issue_is_kept_to_the_microsecond() {
+        let ours = tokens("iss", "aud", KEY);
+        let issued_at = at(1_000) + std::time::Duration::from_micros(123_456);
+        let token = ours.sign(&AccessClaims { issued_at, ..claims() });
+        assert_eq!(
+            ours.verify(token.expose_secret(), at(1_001)).map(|claims| claims.issued_at),
+            Ok(issued_at)
+        );
+    }
+
+    #[test]
     fn tokens_of_another_key_issuer_or_audience_are_refused() {
         let ours = tokens("iss", "aud", KEY);
         for other in [
@@ -173,7 +189,8 @@ mod tests {
         let token = ours.sign(&claims()).expose_secret().to_owned();
         let parts: Vec<&str> = token.split('.').collect();
         let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
-        let longer = String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap().replace("1900", "9900");
+        let longer =
+            String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap().replace("1900", "9900");
         let untyped = encode(
             &Header::new(Algorithm::HS256),
             &serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap(),

@@ -1,9 +1,12 @@
 //! The description of the API, from the code.
 
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
+use crate::error::PROBLEM_JSON;
 use crate::server::routes;
 
 #[derive(OpenApi)]
@@ -30,5 +33,25 @@ impl Modify for Bearer {
 
 /// The OpenAPI document, without a running server.
 pub fn document() -> utoipa::openapi::OpenApi {
-    actix_web::App::new().into_utoipa_app().openapi(Description::openapi()).configure(routes).split_for_parts().1
+    let (_, mut document) = actix_web::App::new()
+        .into_utoipa_app()
+        .openapi(Description::openapi())
+        .configure(routes)
+        .split_for_parts();
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        operations.into_iter().flatten().for_each(name_problems);
+    }
+    document
+}
+
+/// Errors are problem documents, whose content type is not that of other answers.
+fn name_problems(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
+            let content = std::mem::take(&mut response.content);
+            response.content =
+                content.into_values().map(|content| (PROBLEM_JSON.to_owned(), content)).collect();
+        }
+    }
 }

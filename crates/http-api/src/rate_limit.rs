@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::Error;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -59,9 +59,9 @@ impl Limiter {
             self.logins.retain_recent();
         }
         let limiter = if login { &self.logins } else { &self.calls };
-        limiter.check_key(&network(ip)).map_err(|not_until| {
-            Problem::too_many(not_until.wait_time_from(self.clock.now()).as_secs() + 1)
-        })
+        limiter
+            .check_key(&network(ip))
+            .map_err(|not_until| Problem::too_many(not_until.wait_time_from(self.clock.now()).as_secs() + 1))
     }
 }
 
@@ -81,12 +81,16 @@ pub(crate) async fn limit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let api = request.app_data::<Data<Api>>().cloned().expect("the app is always built with its Api");
-    let login = matches!(request.path(), "/api/auth/login" | "/api/auth/refresh");
-    let health = request.path().starts_with("/health/");
-    if let Some(peer) = request.peer_addr().filter(|_| !health) {
-        api.limiter.check(peer.ip(), login)?;
+    // As the router reads it: an escaped letter makes no other address.
+    let path = request.match_info().as_str();
+    let login = matches!(path, "/api/auth/login" | "/api/auth/refresh");
+    let health = matches!(path, "/health/live" | "/health/ready");
+    let checked =
+        request.peer_addr().filter(|_| !health).map_or(Ok(()), |peer| api.limiter.check(peer.ip(), login));
+    match checked {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
     }
-    next.call(request).await
 }
 
 #[cfg(test)]
@@ -95,7 +99,10 @@ mod tests {
 
     #[test]
     fn logins_run_out_before_calls_and_for_one_address_only() {
-        let limits = RateLimits { per_second: NonZeroU32::new(100).unwrap(), logins_per_minute: NonZeroU32::new(3).unwrap() };
+        let limits = RateLimits {
+            per_second: NonZeroU32::new(100).unwrap(),
+            logins_per_minute: NonZeroU32::new(3).unwrap(),
+        };
         let limiter = Limiter::new(limits);
         let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
         assert!((0..3).all(|_| limiter.check(a, true).is_ok()));

@@ -7,21 +7,21 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
-use actix_web::{App, Error, HttpRequest, HttpServer};
+use actix_web::{App, Error, HttpServer};
 use domain::ports::{Health, IdGenerator};
 use domain::services::{Authentication, DirectoryAccess, Requests, Submissions};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
+use utoipa_actix_web::AppExt as _;
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
-use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::error::Problem;
+use crate::fallback::nothing_here;
 use crate::openapi::Description;
 use crate::rate_limit::{Limiter, RateLimits};
-use crate::{alias, auth, headers, rate_limit};
 use crate::routes::{auth as auth_routes, directory, health, requests, results};
+use crate::{alias, auth, headers, rate_limit};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -83,14 +83,25 @@ port!(IdsPort, IdGenerator);
 /// The actix app for one worker thread.
 pub fn app(
     api: Data<Api>,
-) -> App<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<impl MessageBody>, Error = Error, InitError = ()>>
-{
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
     App::new()
         .app_data(api)
         .into_utoipa_app()
         .openapi(Description::openapi())
         .configure(public_routes)
-        .openapi_service(|_| SwaggerUi::new("/docs/{_:.*}").url("/api/openapi.json", crate::openapi::document()))
+        .openapi_service(|_| {
+            // The page would otherwise send the description to a validator of its makers.
+            let config = utoipa_swagger_ui::Config::default().validator_url("none");
+            SwaggerUi::new("/docs/{_:.*}").url("/api/openapi.json", crate::openapi::document()).config(config)
+        })
         .configure(protected_routes)
         .into_app()
         .service(web::redirect("/docs", "/docs/"))
@@ -108,7 +119,11 @@ pub(crate) fn routes(config: &mut ServiceConfig<'_>) {
 }
 
 fn public_routes(config: &mut ServiceConfig<'_>) {
-    config.service(auth_routes::login).service(auth_routes::refresh).service(health::live).service(health::ready);
+    config
+        .service(auth_routes::login)
+        .service(auth_routes::refresh)
+        .service(health::live)
+        .service(health::ready);
 }
 
 fn protected_routes(config: &mut ServiceConfig<'_>) {
@@ -137,7 +152,12 @@ fn protected_routes(config: &mut ServiceConfig<'_>) {
 const SHUTDOWN_SECONDS: u64 = 10;
 
 /// Serves until told to stop, then answers what it has begun to answer.
-pub async fn serve(api: Api, listener: TcpListener, workers: usize, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    api: Api,
+    listener: TcpListener,
+    workers: usize,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let api = Data::new(api);
     let server = HttpServer::new(move || app(Data::clone(&api)))
         .workers(workers)
@@ -152,9 +172,4 @@ pub async fn serve(api: Api, listener: TcpListener, workers: usize, stop: Cancel
     };
     let (served, ()) = futures_util::future::join(server, stopping).await;
     served
-}
-
-async fn nothing_here(request: HttpRequest) -> Result<actix_web::HttpResponse, Problem> {
-    let detail = format!("There is no {} for this address. See /docs for what there is.", request.method());
-    Err(Problem::not_found(&detail))
 }

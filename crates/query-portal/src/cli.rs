@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "query-portal", version, about = "Ad-hoc queries against production databases: submitted, approved, executed and audited, without anybody holding a credential.")]
+#[command(
+    name = "query-portal",
+    version,
+    about = "Ad-hoc queries against production databases: submitted, approved, executed and audited, without anybody holding a credential."
+)]
 pub(crate) struct Cli {
     /// Configuration file (TOML). QUERY_PORTAL_* variables override it, with two underscores for the dot:
     /// QUERY_PORTAL_DATABASE__URL sets database.url.

@@ -7,10 +7,10 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{bail, Context as _};
+use anyhow::{Context as _, bail};
 use domain::services::{AuthSettings, ExecutionSettings};
-use figment::providers::{Env, Format as _, Serialized, Toml};
 use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -164,7 +164,9 @@ impl Config {
         let mut mistakes = vec![];
         let execution = &self.execution;
         if execution.renew_seconds == 0 || execution.renew_seconds * 2 > execution.lease_seconds {
-            mistakes.push("execution.renew_seconds must be at least 1 and at most half of execution.lease_seconds");
+            mistakes.push(
+                "execution.renew_seconds must be at least 1 and at most half of execution.lease_seconds",
+            );
         }
         if execution.poll_seconds == 0 || execution.reap_seconds == 0 {
             mistakes.push("execution.poll_seconds and execution.reap_seconds must be at least 1");
@@ -275,21 +277,26 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let error = load("[execution]\nrenew_seconds = 0\n[auth]\nbcrypt_cost = 4\n").unwrap_err().to_string();
+        let error =
+            load("[execution]\nrenew_seconds = 0\n[auth]\nbcrypt_cost = 4\n").unwrap_err().to_string();
         assert!(error.contains("renew_seconds") && error.contains("bcrypt_cost"), "{error}");
     }
 
     #[test]
     fn secrets_do_not_print() {
-        let config = load("[database]\nurl = \"postgres://u:hunter2@h/d\"\n[auth]\nsigning_key = \"hunter3\"\n").unwrap();
+        let config =
+            load("[database]\nurl = \"postgres://u:hunter2@h/d\"\n[auth]\nsigning_key = \"hunter3\"\n")
+                .unwrap();
         let printed = format!("{config:?}");
         assert!(!printed.contains("hunter"), "{printed}");
     }
 
     #[test]
     fn the_server_role_is_the_user_of_the_url() {
-        let config =
-            load("[database]\nurl = \"postgres://the%20server:x@h/d\"\nowner_url = \"postgres://owner:y@h/d\"\n").unwrap();
+        let config = load(
+            "[database]\nurl = \"postgres://the%20server:x@h/d\"\nowner_url = \"postgres://owner:y@h/d\"\n",
+        )
+        .unwrap();
         assert_eq!(config.migration().unwrap().1.as_deref(), Some("the server"));
     }
 }

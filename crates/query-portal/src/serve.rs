@@ -4,12 +4,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{signal, SignalKind};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::notify::LogNotifier;
-use crate::wiring::{portal, Portal, Surroundings};
+use crate::wiring::{Portal, Surroundings, portal};
 use crate::{telemetry, wiring};
 
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -50,7 +50,8 @@ pub(crate) async fn run(
         let later = later.clone();
         async move { housekeeper.run(later).await }
     });
-    let served = http_api::serve(api, listener, workers, stop.clone()).await.context("the HTTP server failed");
+    let served =
+        http_api::serve(api, listener, workers, stop.clone()).await.context("the HTTP server failed");
     stop.cancel();
     background.close();
     background.wait().await;
@@ -62,7 +63,9 @@ pub(crate) async fn run(
 
 pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).with_context(|| {
-        format!("cannot listen on {address}; if another program uses the port, stop it or choose another port")
+        format!(
+            "cannot listen on {address}; if another program uses the port, stop it or choose another port"
+        )
     })
 }
 

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use domain::Timestamp;
 use domain::ports::{Clock, IdGenerator, PasswordHasher, SecretGenerator};
 use domain::text::NewPassword;
-use domain::Timestamp;
 use rand::Rng as _;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;

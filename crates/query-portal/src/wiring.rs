@@ -7,19 +7,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::job::WorkerId;
 use domain::ports::{
-    AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher, SubmissionReviewer,
-    TargetExecutor,
+    AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher,
+    SubmissionReviewer, TargetExecutor,
 };
 use domain::services::{
-    Administration, Authentication, DirectoryAccess, ExecutionWorker, Housekeeper, NotificationWorker, Requests,
-    Submissions,
+    Administration, Authentication, DirectoryAccess, ExecutionWorker, Housekeeper, NotificationWorker,
+    Requests, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use http_api::{Api, ApiSettings, JwtAccessTokens, JwtSettings, RateLimits};
 use secrets::EnvCredentialSource;
 use store_postgres::{
-    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgSessionStore, PgStore,
-    PgUserStore, StoreConfig,
+    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore,
+    PgSessionStore, PgStore, PgUserStore, StoreConfig,
 };
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig, PostgresReviewer};
 

@@ -63,7 +63,9 @@ impl CredentialSource for EnvCredentialSource {
         let username = self.variable(&format!("{name}_USERNAME")).ok_or(CredentialError::NotFound)?;
         let password = self.variable(&format!("{name}_PASSWORD")).ok_or(CredentialError::NotFound)?;
         if username.expose_secret().is_empty() || password.expose_secret().is_empty() {
-            return Err(CredentialError::Malformed { reason: "the user name or the password is empty".to_owned() });
+            return Err(CredentialError::Malformed {
+                reason: "the user name or the password is empty".to_owned(),
+            });
         }
         Ok(Credentials { username: username.expose_secret().to_owned(), password: password.clone() })
     }

@@ -29,6 +29,7 @@ mod results;
 mod rows;
 mod schema;
 mod sessions;
+mod summary_rows;
 mod target_rows;
 #[cfg(feature = "test-support")]
 pub mod test_support;

@@ -76,7 +76,6 @@ pub(crate) struct RequestRow {
 #[diesel(table_name = request_approvals, check_for_backend(diesel::pg::Pg))]
 pub(crate) struct ApprovalRow {
     pub(crate) id: i64,
-    pub(crate) request_id: i64,
     pub(crate) approver_id: Uuid,
     pub(crate) approver_email: String,
     pub(crate) digest: String,

@@ -1,6 +1,5 @@
 //! The store of requests.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use domain::lifecycle::Transition;
 use domain::page::{MAX_PAGE_SIZE, Page, PageRequest};
 use domain::policy::Visibility;
 use domain::ports::{IdGenerator, RequestFilter, RequestStore, StoreError, TransitionError};
-use domain::request::{Effect, Request, StateKind};
+use domain::request::{Effect, Request, RequestSummary, StateKind};
 use futures_util::FutureExt;
 
 use crate::error::store_error;
@@ -21,7 +20,8 @@ use crate::pool::PgStore;
 use crate::request_rows::{ApprovalRow, RequestRow};
 use crate::rows::RowReader;
 use crate::schema::{query_requests, request_approvals};
-use crate::transitions::{insert, live_approvals, write};
+use crate::summary_rows::SummaryRow;
+use crate::transitions::{insert, write};
 
 /// Requests in PostgreSQL.
 #[derive(Clone)]
@@ -58,12 +58,7 @@ impl RequestStore for PgRequestStore {
     }
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
-        let rows = self
-            .store
-            .read(move |connection| {
-                whole(connection, id).boxed()
-            })
-            .await?;
+        let rows = self.store.read(move |connection| whole(connection, id).boxed()).await?;
         joined(rows)
     }
 
@@ -72,26 +67,23 @@ impl RequestStore for PgRequestStore {
         visibility: &Visibility,
         filter: &RequestFilter,
         page: &PageRequest,
-    ) -> Result<Page<Request>, StoreError> {
+    ) -> Result<Page<RequestSummary>, StoreError> {
         let limit = page.limit.clamp(1, MAX_PAGE_SIZE);
         let (visibility, filter, after) = (visibility.clone(), filter.clone(), page.after);
         let mut rows = self
             .store
             .read(move |connection| {
                 let query = narrowed(&visibility, &filter, after).limit(i64::from(limit) + 1);
-                async move {
-                    let rows = query.select(RequestRow::as_select()).load(connection).await?;
-                    with_approvals(connection, rows).await
-                }
-                .boxed()
+                query.select(SummaryRow::as_select()).load(connection).boxed()
             })
             .await?;
         // The one row too many only says that there is another page.
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|(row, _)| row.id);
-        Ok(Page { items: into_requests(rows)?, next })
+        let next = rows.last().filter(|_| more).map(|row| row.id);
+        let items = rows.into_iter().map(SummaryRow::into_summary).collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
     }
 
     async fn commit(&self, transition: &Transition) -> Result<Request, TransitionError> {
@@ -111,7 +103,8 @@ type Joined = (RequestRow, Option<ApprovalRow>);
 /// A request with its approvals in one statement, and so in one snapshot: read one after the other, a state and
 /// the approvals of the next one could come together.
 async fn whole(connection: &mut AsyncPgConnection, id: RequestId) -> QueryResult<Vec<Joined>> {
-    let live = request_approvals::request_id.eq(query_requests::id).and(request_approvals::dropped_at.is_null());
+    let live =
+        request_approvals::request_id.eq(query_requests::id).and(request_approvals::dropped_at.is_null());
     query_requests::table
         .left_join(request_approvals::table.on(live))
         .filter(query_requests::uuid.eq(id.as_uuid()))
@@ -129,29 +122,6 @@ fn joined(rows: Vec<Joined>) -> Result<Option<Request>, StoreError> {
         approvals.extend(approval);
     }
     request.map(|row| row.into_request(approvals)).transpose()
-}
-
-type Rows = Vec<(RequestRow, Vec<ApprovalRow>)>;
-
-async fn with_approvals(connection: &mut AsyncPgConnection, rows: Vec<RequestRow>) -> QueryResult<Rows> {
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let mut approvals: HashMap<i64, Vec<ApprovalRow>> = HashMap::new();
-    if !ids.is_empty() {
-        for approval in live_approvals(connection, &ids).await? {
-            approvals.entry(approval.request_id).or_default().push(approval);
-        }
-    }
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let of_row = approvals.remove(&row.id).unwrap_or_default();
-            (row, of_row)
-        })
-        .collect())
-}
-
-fn into_requests(rows: Rows) -> Result<Vec<Request>, StoreError> {
-    rows.into_iter().map(|(row, approvals)| row.into_request(approvals)).collect()
 }
 
 fn narrowed(

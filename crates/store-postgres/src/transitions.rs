@@ -135,17 +135,14 @@ pub(crate) async fn lock_request(
         .get_result(connection)
         .await
         .map_err(store_error)?;
-    let approvals = live_approvals(connection, &[row.id]).await.map_err(store_error)?;
+    let approvals = live_approvals(connection, row.id).await.map_err(store_error)?;
     row.into_request(approvals)
 }
 
 /// The approvals that count, in the order in which they were given.
-pub(crate) async fn live_approvals(
-    connection: &mut AsyncPgConnection,
-    requests: &[i64],
-) -> QueryResult<Vec<ApprovalRow>> {
+async fn live_approvals(connection: &mut AsyncPgConnection, request: i64) -> QueryResult<Vec<ApprovalRow>> {
     request_approvals::table
-        .filter(request_approvals::request_id.eq_any(requests))
+        .filter(request_approvals::request_id.eq(request))
         .filter(request_approvals::dropped_at.is_null())
         .order(request_approvals::id)
         .select(ApprovalRow::as_select())

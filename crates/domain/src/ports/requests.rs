@@ -9,7 +9,7 @@ use crate::ids::{InstanceId, PodId, RequestId, UserId};
 use crate::lifecycle::Transition;
 use crate::page::{Page, PageRequest};
 use crate::policy::Visibility;
-use crate::request::{Effect, Request, StateKind};
+use crate::request::{Effect, Request, RequestSummary, StateKind};
 use crate::target::Engine;
 
 /// What a list is narrowed to; `None` does not narrow.
@@ -54,13 +54,13 @@ pub trait RequestStore: Send + Sync {
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError>;
 
-    /// MUST show nothing outside of `visibility`. Newest first. `Page::next` is absent at the end of the list.
+    /// MUST show nothing outside of `visibility`, and MUST NOT read whole texts. Newest first. `Page::next` is absent at the end of the list.
     async fn list(
         &self,
         visibility: &Visibility,
         filter: &RequestFilter,
         page: &PageRequest,
-    ) -> Result<Page<Request>, StoreError>;
+    ) -> Result<Page<RequestSummary>, StoreError>;
 
     /// Stores a transition that is based on `expected_version`, as compare-and-swap: when the stored version
     /// differs it MUST change nothing and report a conflict. The state, the audit entry and the jobs of the

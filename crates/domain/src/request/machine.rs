@@ -200,6 +200,9 @@ pub enum InvalidTransition {
     OwnRequest,
     #[error("this person has already approved the request")]
     AlreadyApproved,
+    /// The reaper has not come by yet, but the request counts as expired.
+    #[error("the request has waited for too long and has expired")]
+    Overdue,
     #[error("the request has changed since the approver saw it")]
     DigestMismatch { current: Digest },
     #[error("an approval of this request has to name the digest that the approver saw")]
@@ -236,7 +239,7 @@ impl Request {
                 self.resolve(committed, Resolution::Proof { evidence, at: now }, now, wrong_state)
             }
             Event::ResolveByPerson { by, committed, note } => {
-                if self.is_requester(by.id) {
+                if self.is_requester(by.id) && self.state.kind() == StateKind::Interrupted {
                     return Err(InvalidTransition::OwnRequest);
                 }
                 self.resolve(committed, Resolution::Person { by, note, at: now }, now, wrong_state)
@@ -260,6 +263,9 @@ impl Request {
         let State::Pending { mut approvals, expires_at } = self.state.clone() else { return Err(wrong) };
         if self.is_requester(by.id) {
             return Err(InvalidTransition::OwnRequest);
+        }
+        if expires_at <= now {
+            return Err(InvalidTransition::Overdue);
         }
         let current = self.digest();
         match seen {
@@ -310,7 +316,10 @@ impl Request {
     }
 
     fn edit(mut self, edit: Edit, now: Timestamp, wrong: InvalidTransition) -> Applied {
-        let State::Pending { .. } = self.state else { return Err(wrong) };
+        let State::Pending { expires_at, .. } = self.state else { return Err(wrong) };
+        if expires_at <= now {
+            return Err(InvalidTransition::Overdue);
+        }
         self.target = edit.target;
         self.submission = edit.submission;
         self.options = edit.options;

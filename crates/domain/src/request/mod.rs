@@ -2,6 +2,7 @@
 
 mod machine;
 mod state;
+mod summary;
 
 pub use machine::{Edit, Effect, Event, EventKind, InvalidTransition, NotificationKind};
 pub use state::{
@@ -9,6 +10,8 @@ pub use state::{
 };
 
 use crate::Timestamp;
+pub use summary::RequestSummary;
+
 use crate::digest::{Digest, DigestInput};
 use crate::ids::{InstanceId, PodId, RequestId, UserId};
 use crate::review::Review;

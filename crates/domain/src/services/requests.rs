@@ -15,7 +15,9 @@ use crate::ports::{
     Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, StoreError,
     TransitionError,
 };
-use crate::request::{Approver, Event, InvalidTransition, Request, ResultKept, State, StateKind};
+use crate::request::{
+    Approver, Event, InvalidTransition, Request, RequestSummary, ResultKept, State, StateKind,
+};
 use crate::text::Remark;
 use crate::user::{Actor, Origin, Permission};
 
@@ -69,12 +71,16 @@ impl Requests {
         actor: &Actor,
         filter: &RequestFilter,
         page: &PageRequest,
-    ) -> Result<Page<Request>, RequestError> {
+    ) -> Result<Page<RequestSummary>, RequestError> {
         Ok(self.requests.list(&policy::visibility(actor), filter, page).await?)
     }
 
     /// The requests that wait for this person's decision: pending, not their own. Empty for who decides on nothing.
-    pub async fn pending(&self, actor: &Actor, page: &PageRequest) -> Result<Page<Request>, RequestError> {
+    pub async fn pending(
+        &self,
+        actor: &Actor,
+        page: &PageRequest,
+    ) -> Result<Page<RequestSummary>, RequestError> {
         let decides = actor.may(Permission::DecideAllRequests) || actor.may(Permission::DecidePodRequests);
         if !decides {
             return Ok(Page { items: vec![], next: None });
@@ -178,6 +184,9 @@ impl Requests {
             }
             State::Rejected { .. } | State::Withdrawn { .. } | State::Expired { .. } => {
                 "The request was never executed, so there is no result."
+            }
+            State::Failed { run: None, .. } => {
+                "The request was refused before anything was executed, so there is no result."
             }
             State::Failed { .. } | State::Cancelled { .. } => {
                 "The execution did not succeed, so there is no result."

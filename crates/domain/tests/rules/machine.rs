@@ -99,6 +99,7 @@ fn outcome(answer: Result<(Request, Vec<Effect>), InvalidTransition>) -> String 
         Err(InvalidTransition::AlreadyApproved) => "error: already approved".to_owned(),
         Err(InvalidTransition::DigestMismatch { .. }) => "error: digest mismatch".to_owned(),
         Err(InvalidTransition::DigestRequired) => "error: digest required".to_owned(),
+        Err(InvalidTransition::Overdue) => "error: overdue".to_owned(),
     }
 }
 
@@ -217,6 +218,17 @@ fn the_first_of_two_approvals_does_not_prolong_the_wait() {
 }
 
 #[test]
+fn a_request_that_waited_for_too_long_is_neither_approved_nor_edited_before_any_reaper_came() {
+    let pending = || request().approval_ttl(std::time::Duration::from_secs(60)).pending();
+    let late = pending().created_at + chrono::TimeDelta::seconds(60);
+    let by = approver("grace");
+    let approve = Event::Approve { by, digest: None };
+    assert_eq!(pending().apply(approve, late), Err(InvalidTransition::Overdue));
+    let edit = Event::Edit(Box::new(edit_of(&pending(), "SELECT 2")));
+    assert_eq!(pending().apply(edit, late), Err(InvalidTransition::Overdue));
+}
+
+#[test]
 fn an_edit_drops_approvals_and_needs_a_digest_afterwards() {
     let once = apply(request().approvals_needed(2).pending(), approve("grace", None));
     let old_digest = once.digest();
@@ -235,12 +247,12 @@ fn an_edit_drops_approvals_and_needs_a_digest_afterwards() {
 
 #[test]
 fn an_edit_starts_the_wait_afresh() {
-    let pending = request().approval_ttl(Duration::from_mins(1)).pending();
+    let pending = request().approval_ttl(Duration::from_hours(1)).pending();
     let edit = edit_of(&pending, "SELECT 2");
     let State::Pending { expires_at, .. } = apply(pending, Event::Edit(Box::new(edit))).state else {
         panic!("an edited request is pending")
     };
-    assert_eq!(expires_at, now() + TimeDelta::seconds(60));
+    assert_eq!(expires_at, now() + TimeDelta::hours(1));
 }
 
 #[test]
@@ -293,11 +305,11 @@ fn an_approval_lives_from_the_earliest_time_on() {
         State::Approved { expires_at, .. } => expires_at,
         state => panic!("not approved but {state:?}"),
     };
-    let minute = || request().approval_ttl(Duration::from_mins(1));
-    assert_eq!(expires_at(minute().pending()), now() + TimeDelta::seconds(60));
-    assert_eq!(expires_at(minute().not_before(at(5_000)).pending()), at(5_060));
-    let past = minute().not_before(at(5)).pending();
-    assert_eq!(expires_at(past), now() + TimeDelta::seconds(60), "a moment that has passed prolongs nothing");
+    let hour = || request().approval_ttl(Duration::from_hours(1));
+    assert_eq!(expires_at(hour().pending()), now() + TimeDelta::hours(1));
+    assert_eq!(expires_at(hour().not_before(at(5_000)).pending()), at(8_600));
+    let past = hour().not_before(at(5)).pending();
+    assert_eq!(expires_at(past), now() + TimeDelta::hours(1), "a moment that has passed prolongs nothing");
 }
 
 #[test]

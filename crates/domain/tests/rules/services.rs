@@ -135,7 +135,7 @@ impl RequestStore for OvertakenStore {
         visibility: &Visibility,
         filter: &RequestFilter,
         page: &PageRequest,
-    ) -> Result<Page<Request>, StoreError> {
+    ) -> Result<Page<domain::request::RequestSummary>, StoreError> {
         RequestStore::list(&self.inner, visibility, filter, page).await
     }
 

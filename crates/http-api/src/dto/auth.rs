@@ -1,8 +1,8 @@
 //! Logins and people.
 
+use chrono::{DateTime, Utc};
 use domain::services::LoggedIn;
 use domain::user::{Actor, User};
-use chrono::{DateTime, Utc};
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ pub(crate) struct LoginBody {
     pub(crate) password: SecretString,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "garde calls it like this")]
 fn password_length(password: &SecretString, _: &()) -> garde::Result {
     if (1..=1024).contains(&password.expose_secret().len()) {
         Ok(())

@@ -4,3 +4,4 @@ pub(crate) mod auth;
 pub(crate) mod directory;
 pub(crate) mod request;
 pub(crate) mod request_input;
+pub(crate) mod request_list;

@@ -1,20 +1,18 @@
 //! A request as clients see it.
 
 use chrono::{DateTime, Utc};
-use domain::execution::{Column, DatabaseError, ExecutionReport, Failure, Notice, PreviewRow, StatementReport};
+use domain::execution::{
+    Column, DatabaseError, ExecutionReport, Failure, Notice, PreviewRow, StatementReport,
+};
 use domain::lifecycle::expires_at;
-use domain::page::Page;
-use domain::request::{Approval, Approver, CancelAsked, Completion, Request, Resolution, ResultKept, State};
+use domain::request::{
+    Approval, Approver, CancelAsked, Completion, Request, Requester, Resolution, ResultKept, State,
+};
 use domain::review::{Finding, Review};
 use domain::target::Limits;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-
-use crate::cursor;
-
-/// How much of a text a list shows, in characters.
-const LIST_TEXT_CHARS: usize = 200;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +30,6 @@ pub(crate) struct RequestView {
     pod_id: String,
     pod_name: String,
     requester: PersonView,
-    /// In lists only the first 200 characters.
     query_content: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     script_filename: Option<String>,
@@ -189,7 +186,7 @@ pub(crate) struct NoticeView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FailureView {
-    /// refused, credentials, target_unavailable, database, timed_out, internal, resolved
+    /// `refused`, `credentials`, `target_unavailable`, `database`, `timed_out`, `internal`, `resolved`
     kind: &'static str,
     message: String,
     /// SQLSTATE where a PostgreSQL server reported the error.
@@ -229,31 +226,6 @@ pub(crate) struct ResolutionView {
     at: DateTime<Utc>,
 }
 
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RequestsView {
-    items: Vec<RequestView>,
-    /// For the next part; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
-impl From<Page<Request>> for RequestsView {
-    fn from(page: Page<Request>) -> Self {
-        let shortened = |request: Request| {
-            let mut view = RequestView::from(&request);
-            if let Some((end, _)) = view.query_content.char_indices().nth(LIST_TEXT_CHARS) {
-                view.query_content.truncate(end);
-            }
-            if let Some(execution) = &mut view.execution {
-                execution.statements.iter_mut().for_each(|s| s.preview.clear());
-            }
-            view
-        };
-        Self { items: page.items.into_iter().map(shortened).collect(), next_cursor: page.next.map(cursor::encode) }
-    }
-}
-
 impl From<&Request> for RequestView {
     fn from(request: &Request) -> Self {
         let state = &request.state;
@@ -267,11 +239,7 @@ impl From<&Request> for RequestView {
             database_name: request.target.database.to_string(),
             pod_id: request.pod.id.to_string(),
             pod_name: request.pod.name.as_str().to_owned(),
-            requester: PersonView {
-                id: request.requester.id.to_string(),
-                email: request.requester.email.to_string(),
-                name: Some(request.requester.name.as_str().to_owned()),
-            },
+            requester: PersonView::from(&request.requester),
             query_content: request.submission.text.as_str().to_owned(),
             script_filename: request.submission.filename.clone(),
             comments: request.comments.as_ref().map(|c| c.as_str().to_owned()),
@@ -291,6 +259,16 @@ impl From<&Request> for RequestView {
             resolution: resolution(state),
             created_at: request.created_at,
             updated_at: request.updated_at,
+        }
+    }
+}
+
+impl From<&Requester> for PersonView {
+    fn from(requester: &Requester) -> Self {
+        Self {
+            id: requester.id.to_string(),
+            email: requester.email.to_string(),
+            name: Some(requester.name.as_str().to_owned()),
         }
     }
 }
@@ -336,7 +314,9 @@ fn execution(state: &State) -> Option<ExecutionView> {
     let run = state.run()?;
     let (finished_at, completion) = match state {
         State::Completed { completion, .. } => (Some(completion.finished_at), Some(completion.as_ref())),
-        State::Failed { finished_at, .. } | State::Cancelled { finished_at, .. } => (Some(*finished_at), None),
+        State::Failed { finished_at, .. } | State::Cancelled { finished_at, .. } => {
+            (Some(*finished_at), None)
+        }
         State::Interrupted { .. }
         | State::Executing { .. }
         | State::Pending { .. }

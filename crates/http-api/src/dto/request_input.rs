@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use domain::digest::Digest;
 use domain::ids::{InstanceId, PodId, UserId};
-use domain::page::{PageRequest, DEFAULT_PAGE_SIZE};
+use domain::page::{DEFAULT_PAGE_SIZE, PageRequest};
 use domain::ports::RequestFilter;
 use domain::request::{RunOptions, StateKind, SubmissionKind};
 use domain::services::Submit;
 use domain::target::Engine;
 use domain::text::{DatabaseName, Remark, SubmissionText};
 use garde::Validate;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::Fields;
@@ -47,18 +48,27 @@ impl SubmitBody {
     /// Parses all fields, so that everything that is wrong is told at once.
     pub(crate) fn into_submit(self) -> Result<Submit, Problem> {
         let mut fields = Fields::default();
-        let is = |what: &str| format!("is not {what}");
-        let instance = fields.take("instanceId", InstanceId::parse(&self.instance_id).map_err(|e| is(&short(e))));
+        let instance = fields.take("instanceId", InstanceId::parse(&self.instance_id).map_err(is_not));
         let database = fields.take("databaseName", DatabaseName::parse(&self.database_name));
-        let pod = fields.take("podId", self.pod_id.as_deref().map(PodId::parse).transpose().map_err(|e| is(&short(e))));
+        let pod = fields.take("podId", self.pod_id.as_deref().map(PodId::parse).transpose().map_err(is_not));
         let kind = self.submission_type.as_deref().unwrap_or("query");
-        let kind = fields.take("submissionType", SubmissionKind::parse(kind).ok_or("must be query or script"));
+        let kind =
+            fields.take("submissionType", SubmissionKind::parse(kind).ok_or("must be query or script"));
         let text = fields.take("queryContent", SubmissionText::parse(self.query_content));
+        let not_before = fields.take("notBefore", self.not_before.map(storable).transpose());
         let comments = self.comments.as_deref().filter(|c| !c.trim().is_empty());
         let comments = fields.take("comments", comments.map(Remark::parse).transpose());
         fields.finish()?;
-        match (instance, database, pod, kind, text, comments) {
-            (Some(instance), Some(database), Some(pod), Some(kind), Some(text), Some(comments)) => Ok(Submit {
+        match (instance, database, pod, kind, text, comments, not_before) {
+            (
+                Some(instance),
+                Some(database),
+                Some(pod),
+                Some(kind),
+                Some(text),
+                Some(comments),
+                Some(not_before),
+            ) => Ok(Submit {
                 instance,
                 database,
                 pod,
@@ -66,20 +76,22 @@ impl SubmitBody {
                 text,
                 filename: None,
                 comments,
-                options: RunOptions { not_before: self.not_before.map(whole_micros) },
+                options: RunOptions { not_before },
             }),
             _ => unreachable!("Fields::finish reports every field that could not be taken"),
         }
     }
 }
 
-fn short(error: domain::ids::InvalidId) -> String {
-    format!("a {}", error.what)
+fn is_not(error: domain::ids::InvalidId) -> String {
+    format!("is {error}")
 }
 
-/// The store keeps microseconds; what is finer would make the digest differ after a reading.
-fn whole_micros(time: DateTime<Utc>) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+/// The store keeps microseconds; what is finer would make the digest differ after a reading. And its calendar
+/// is shorter than ours: years of four digits are in both.
+fn storable(time: DateTime<Utc>) -> Result<DateTime<Utc>, &'static str> {
+    let micros = DateTime::from_timestamp_micros(time.timestamp_micros());
+    micros.filter(|time| (1..=9999).contains(&time.year())).ok_or("must be in the years 1 to 9999")
 }
 
 /// May be left out altogether.
@@ -119,8 +131,9 @@ impl RejectBody {
 #[into_params(parameter_in = Query)]
 pub(crate) struct WaitQuery {
     /// Seconds (0 to 60) to wait for the end of the request before answering.
-    #[garde(range(max = 60))]
+    #[garde(skip)]
     #[param(maximum = 60)]
+    #[serde(default, deserialize_with = "wait")]
     wait: Option<u64>,
 }
 
@@ -135,8 +148,9 @@ impl WaitQuery {
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// How many, 1 to 200; 50 when left out.
-    #[garde(range(min = 1, max = 200))]
+    #[garde(skip)]
     #[param(minimum = 1, maximum = 200)]
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
     /// `nextCursor` of the part before.
     #[garde(skip)]
@@ -155,8 +169,9 @@ impl PageQuery {
 #[garde(allow_unvalidated)]
 pub(crate) struct ListQuery {
     /// How many, 1 to 200; 50 when left out.
-    #[garde(range(min = 1, max = 200))]
+    #[garde(skip)]
     #[param(minimum = 1, maximum = 200)]
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u32>,
     /// `nextCursor` of the part before.
     cursor: Option<String>,
@@ -171,8 +186,10 @@ pub(crate) struct ListQuery {
     /// `postgresql` or `mongodb`.
     database_type: Option<String>,
     /// Submitted at this moment or later.
+    #[serde(default, deserialize_with = "created_from")]
     created_from: Option<DateTime<Utc>>,
     /// Submitted before this moment.
+    #[serde(default, deserialize_with = "created_before")]
     created_before: Option<DateTime<Utc>>,
 }
 
@@ -187,15 +204,16 @@ impl ListQuery {
             StateKind::parse(text.trim()).ok_or("must be one or more of pending, approved, rejected, withdrawn, expired, executing, completed, failed, cancelled, interrupted")
         });
         let states = fields.take("status", states.collect::<Result<Vec<_>, _>>());
-        let not = |e: domain::ids::InvalidId| format!("is not a {}", e.what);
         let instance = self.instance_id.as_deref().map(InstanceId::parse).transpose();
-        let instance = fields.take("instanceId", instance.map_err(not));
-        let pod = fields.take("podId", self.pod_id.as_deref().map(PodId::parse).transpose().map_err(not));
+        let instance = fields.take("instanceId", instance.map_err(is_not));
+        let pod = fields.take("podId", self.pod_id.as_deref().map(PodId::parse).transpose().map_err(is_not));
         let user = self.user_id.as_deref().map(str::parse::<UserId>).transpose();
-        let user = fields.take("userId", user.map_err(not));
-        let engine = self.database_type.as_deref().map(|t| Engine::parse(t).ok_or("must be postgresql or mongodb"));
+        let user = fields.take("userId", user.map_err(is_not));
+        let engine =
+            self.database_type.as_deref().map(|t| Engine::parse(t).ok_or("must be postgresql or mongodb"));
         let engine = fields.take("databaseType", engine.transpose());
-
+        let created_from = fields.take("createdFrom", self.created_from.map(storable).transpose());
+        let created_before = fields.take("createdBefore", self.created_before.map(storable).transpose());
         fields.finish()?;
 
         Ok(RequestFilter {
@@ -205,11 +223,27 @@ impl ListQuery {
             requester: user.flatten(),
             not_requester: None,
             engine: engine.flatten(),
-            created_from: self.created_from,
-            created_before: self.created_before,
+            created_from: created_from.flatten(),
+            created_before: created_before.flatten(),
         })
     }
 }
+
+/// Reads a parameter of the query string so that the error names it.
+macro_rules! parameter {
+    ($name:ident, $public:literal, $of:ty, $is:literal, $accept:expr) => {
+        fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<$of>, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            let value = text.parse().ok().filter($accept);
+            value.map(Some).ok_or_else(|| D::Error::custom(concat!($public, " has to be ", $is)))
+        }
+    };
+}
+
+parameter!(limit, "limit", u32, "a whole number from 1 to 200", |n| (1..=200).contains(n));
+parameter!(wait, "wait", u64, "a whole number from 0 to 60", |n| *n <= 60);
+parameter!(created_from, "createdFrom", DateTime<Utc>, "a time as in 2026-01-31T12:00:00Z", |_| true);
+parameter!(created_before, "createdBefore", DateTime<Utc>, "a time as in 2026-01-31T12:00:00Z", |_| true);
 
 fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
     Ok(PageRequest {

@@ -1,12 +1,12 @@
 //! Sessions.
 
 use actix_web::web::{Data, Json};
-use actix_web::{get, post, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use domain::services::AuthError;
 use domain::text::Email;
 use secrecy::ExposeSecret;
 
-use crate::auth::{origin, Authenticated};
+use crate::auth::{Authenticated, origin};
 use crate::body::JsonBody;
 use crate::dto::auth::{LoginBody, MeView, RefreshBody, TokensView};
 use crate::error::Problem;
@@ -19,7 +19,11 @@ use crate::server::Api;
     (status = 429, description = "`rate_limited`", body = Problem),
 ))]
 #[post("/api/auth/login")]
-pub(crate) async fn login(api: Data<Api>, request: HttpRequest, body: JsonBody) -> Result<Json<TokensView>, Problem> {
+pub(crate) async fn login(
+    api: Data<Api>,
+    request: HttpRequest,
+    body: JsonBody,
+) -> Result<Json<TokensView>, Problem> {
     let body: LoginBody = body.parse()?;
     // What cannot be an address cannot be an account: the same answer as for a wrong password.
     let Ok(email) = Email::parse(&body.email) else { return Err(AuthError::WrongLogin.into()) };

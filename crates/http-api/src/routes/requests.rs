@@ -2,15 +2,16 @@
 
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path};
-use actix_web::{get, post, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use domain::ids::RequestId;
 use domain::policy;
 use domain::user::Permission;
 
-use crate::auth::{origin, Authenticated};
-use crate::body::{path_id, query, JsonBody};
-use crate::dto::request::{RequestView, RequestsView};
+use crate::auth::{Authenticated, origin};
+use crate::body::{JsonBody, path_id, query};
+use crate::dto::request::RequestView;
 use crate::dto::request_input::{ApproveBody, ListQuery, PageQuery, RejectBody, SubmitBody, WaitQuery};
+use crate::dto::request_list::RequestsView;
 use crate::error::Problem;
 use crate::server::Api;
 

@@ -4,13 +4,13 @@ use std::io::Write as _;
 
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Path};
-use actix_web::{get, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, get};
 use domain::execution::{ExecutionReport, ResultChunk};
 use domain::ids::RequestId;
 use domain::ports::{ResultReader, StoreError};
 use domain::request::{Request, ResultKept, State};
-use futures_util::stream::{try_unfold, Stream};
 use futures_util::StreamExt as _;
+use futures_util::stream::{Stream, try_unfold};
 use serde_json::json;
 
 use crate::auth::Authenticated;
@@ -72,8 +72,12 @@ struct JsonDocument {
     done: bool,
 }
 
-fn json_document(report: ExecutionReport, reader: ResultReader) -> impl Stream<Item = Result<Bytes, StreamError>> {
-    let document = JsonDocument { report, reader, opened: 0, rows_in_statement: false, begun: false, done: false };
+fn json_document(
+    report: ExecutionReport,
+    reader: ResultReader,
+) -> impl Stream<Item = Result<Bytes, StreamError>> {
+    let document =
+        JsonDocument { report, reader, opened: 0, rows_in_statement: false, begun: false, done: false };
     try_unfold(document, |mut document| async move {
         if document.done {
             return Ok(None);
@@ -81,7 +85,10 @@ fn json_document(report: ExecutionReport, reader: ResultReader) -> impl Stream<I
         let mut out = Vec::new();
         if !document.begun {
             document.begun = true;
-            write_all(&mut out, format_args!("{{\"truncated\":{},\"statements\":[", document.report.truncated()));
+            write_all(
+                &mut out,
+                format_args!("{{\"truncated\":{},\"statements\":[", document.report.truncated()),
+            );
         }
         match document.reader.next().await {
             Some(chunk) => document.rows(&mut out, &chunk.map_err(StreamError::from)?),

@@ -26,7 +26,9 @@ pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
         say(&format!("applied {name}"))?;
     }
     match server_role {
-        Some(role) => say(&format!("The role {role} may serve: it can add to the audit trail, but not change it.")),
+        Some(role) => {
+            say(&format!("The role {role} may serve: it can add to the audit trail, but not change it."))
+        }
         None => say(
             "database.owner_url is not set, so the server runs as the owner of its tables. For a real installation \
              set database.url to another role: one that cannot change the audit trail.",

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use anyhow::{bail, Context as _};
+use anyhow::{Context as _, bail};
 use domain::text::NewPassword;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,7 +23,9 @@ fn prompt() -> anyhow::Result<SecretString> {
     if !std::io::stdin().is_terminal() {
         bail!("there is no terminal to ask for a password; use --password-stdin");
     }
-    let ask = |text| rpassword::prompt_password(text).map(SecretString::from).context("the password cannot be read");
+    let ask = |text| {
+        rpassword::prompt_password(text).map(SecretString::from).context("the password cannot be read")
+    };
     let (first, second) = (ask("Password: ")?, ask("Again: ")?);
     if first.expose_secret() != second.expose_secret() {
         bail!("the two passwords differ");

@@ -19,7 +19,11 @@ pub(crate) async fn pod(config: &Config, command: PodCommand) -> anyhow::Result<
             let pod = Pod {
                 id: PodId::parse(&id).context("--id")?,
                 name: DisplayName::parse(&name).context("--name")?,
-                manager_email: manager_email.as_deref().map(Email::parse).transpose().context("--manager-email")?,
+                manager_email: manager_email
+                    .as_deref()
+                    .map(Email::parse)
+                    .transpose()
+                    .context("--manager-email")?,
                 description,
                 active: true,
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{bail, Context as _};
+use anyhow::{Context as _, bail};
 use domain::ids::{InstanceId, PodId};
 use domain::services::{Authority, NewTarget};
 use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
@@ -96,14 +96,20 @@ fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
 fn parse_credentials(text: &str) -> anyhow::Result<CredentialRef> {
     let (source, reference) = text.split_once(':').context("--credentials must be SOURCE:REFERENCE")?;
     match CredentialSourceKind::parse(source) {
-        Some(source @ CredentialSourceKind::Env) => Ok(CredentialRef { source, reference: reference.to_owned() }),
+        Some(source @ CredentialSourceKind::Env) => {
+            Ok(CredentialRef { source, reference: reference.to_owned() })
+        }
         Some(CredentialSourceKind::Aws | CredentialSourceKind::Sealed) | None => {
             bail!("--credentials: this version knows the source env only, for example env:TARGET_SHOP")
         }
     }
 }
 
-fn parse_all<T, E>(texts: &[String], option: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> anyhow::Result<Vec<T>>
+fn parse_all<T, E>(
+    texts: &[String],
+    option: &'static str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> anyhow::Result<Vec<T>>
 where
     E: std::error::Error + Send + Sync + 'static,
 {

@@ -1,6 +1,6 @@
 //! `user ...`
 
-use anyhow::{bail, Context as _};
+use anyhow::{Context as _, bail};
 use domain::ids::PodId;
 use domain::ports::UserUpdate;
 use domain::services::{Administration, Authority, NewAccount};
@@ -38,7 +38,12 @@ pub(crate) async fn user(config: &Config, command: UserCommand) -> anyhow::Resul
             for user in administration.users(&Authority::Operator).await? {
                 let pod = user.pod.as_ref().map_or("-", PodId::as_str);
                 let state = if user.active { "active" } else { "inactive" };
-                say(&format!("{}\t{}\t{}\t{pod}\t{state}", user.email, user.name.as_str(), user.roles.join(",")))?;
+                say(&format!(
+                    "{}\t{}\t{}\t{pod}\t{state}",
+                    user.email,
+                    user.name.as_str(),
+                    user.roles.join(",")
+                ))?;
             }
             Ok(())
         }

@@ -20,7 +20,7 @@ use crate::cli::DemoArgs;
 use crate::commands::say;
 use crate::config::{Config, Log, LogFormat};
 use crate::notify::ConsoleNotifier;
-use crate::wiring::{portal, Surroundings};
+use crate::wiring::{Surroundings, portal};
 use crate::{serve, telemetry};
 
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
@@ -38,11 +38,11 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         let config = config(&server, &state, address)?;
         let (owner, role) = config.migration()?;
         store_postgres::migrate(owner, role.as_deref()).await.context("migrating failed")?;
-        people::register(&config, &state, server.port()).await.context("the demo's people could not be set up")?;
-        let surroundings = Surroundings {
-            variables: state.target_variables(),
-            notifier: Arc::new(ConsoleNotifier),
-        };
+        people::register(&config, &state, server.port())
+            .await
+            .context("the demo's people could not be set up")?;
+        let surroundings =
+            Surroundings { variables: state.target_variables(), notifier: Arc::new(ConsoleNotifier) };
         let portal = portal(&config, surroundings)?;
         welcome::print(&state, address)?;
         serve::run(portal, listener, config.server.workers, stop).await
@@ -64,7 +64,11 @@ async fn start_postgres(folder: &Path, port: u16) -> anyhow::Result<PostgresServ
 /// The configuration of a real installation, filled in.
 fn config(server: &PostgresServer, state: &DemoState, address: SocketAddr) -> anyhow::Result<Config> {
     let url = |user: &str, password: &str| {
-        SecretString::from(format!("postgres://{user}:{password}@127.0.0.1:{}/{}", server.port(), provision::PORTAL))
+        SecretString::from(format!(
+            "postgres://{user}:{password}@127.0.0.1:{}/{}",
+            server.port(),
+            provision::PORTAL
+        ))
     };
     let mut config = Config::builtin()?;
     config.server.listen = address;

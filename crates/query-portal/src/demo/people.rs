@@ -8,7 +8,7 @@ use domain::ports::{DirectoryError, UserError};
 use domain::services::{Administration, AdministrationError, Authority, NewAccount, NewTarget};
 use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
 use domain::text::{DatabaseName, DisplayName, Email, NewPassword};
-use domain::user::{roles, Origin};
+use domain::user::{Origin, roles};
 use secrecy::SecretString;
 
 use super::provision;
@@ -24,7 +24,12 @@ pub(super) struct Person {
     pub(super) pod: Option<&'static str>,
 }
 
-const fn person(email: &'static str, name: &'static str, role: &'static str, pod: Option<&'static str>) -> Person {
+const fn person(
+    email: &'static str,
+    name: &'static str,
+    role: &'static str,
+    pod: Option<&'static str>,
+) -> Person {
     Person { email, name, role, pod }
 }
 
@@ -76,7 +81,9 @@ async fn people(administration: &Administration, state: &DemoState) -> anyhow::R
             roles: vec![person.role.to_owned()],
             password: NewPassword::parse(SecretString::from(password.clone()))?,
         };
-        unless_there(administration.create_user(&Authority::Operator, account, Origin::cli()).await.map(drop))?;
+        unless_there(
+            administration.create_user(&Authority::Operator, account, Origin::cli()).await.map(drop),
+        )?;
     }
     Ok(())
 }
@@ -112,7 +119,13 @@ fn targets(port: u16) -> anyhow::Result<[NewTarget; 2]> {
     };
     Ok([
         target(provision::SHOP, "Shop", provision::SHOP_REFERENCE, false, &[PAYMENTS])?,
-        target(provision::ANALYTICS, "Analytics (read-only)", provision::ANALYTICS_REFERENCE, true, &[PAYMENTS, PLATFORM])?,
+        target(
+            provision::ANALYTICS,
+            "Analytics (read-only)",
+            provision::ANALYTICS_REFERENCE,
+            true,
+            &[PAYMENTS, PLATFORM],
+        )?,
     ])
 }
 

@@ -36,7 +36,8 @@ pub(super) async fn databases(server: &PostgresServer, state: &DemoState) -> any
         admin.batch_execute(&format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'")).await?;
     }
     for (database, owner) in [(PORTAL, PORTAL_OWNER), (SHOP, "postgres"), (ANALYTICS, "postgres")] {
-        let exists = admin.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_some();
+        let exists =
+            admin.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_some();
         if !exists {
             admin.batch_execute(&format!("CREATE DATABASE {database} OWNER {owner}")).await?;
         }
@@ -44,7 +45,9 @@ pub(super) async fn databases(server: &PostgresServer, state: &DemoState) -> any
     for (database, role, rights) in
         [(SHOP, SHOP_ROLE, "SELECT, INSERT, UPDATE, DELETE"), (ANALYTICS, ANALYTICS_ROLE, "SELECT")]
     {
-        sample_data(&server.url(database), role, rights).await.with_context(|| format!("database {database}"))?;
+        sample_data(&server.url(database), role, rights)
+            .await
+            .with_context(|| format!("database {database}"))?;
     }
     Ok(())
 }
@@ -70,7 +73,8 @@ async fn sample_data(url: &str, role: &str, rights: &str) -> anyhow::Result<()> 
 async fn connect(url: &str) -> anyhow::Result<Client> {
     let mut config: tokio_postgres::Config = url.parse().context("the demo server's address")?;
     config.connect_timeout(Duration::from_secs(5));
-    let (client, connection) = config.connect(NoTls).await.context("the demo's PostgreSQL does not answer")?;
+    let (client, connection) =
+        config.connect(NoTls).await.context("the demo's PostgreSQL does not answer")?;
     tokio::spawn(async move {
         // The client sees the same error with its next statement.
         drop(connection.await);

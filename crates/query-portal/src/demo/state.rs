@@ -36,9 +36,13 @@ impl DemoState {
         })?;
         let file = folder.join(FILE);
         if file.exists() {
-            let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+            let text =
+                fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
             return serde_json::from_str(&text).with_context(|| {
-                format!("{} is damaged; remove the folder to start afresh, or name another one with --data", file.display())
+                format!(
+                    "{} is damaged; remove the folder to start afresh, or name another one with --data",
+                    file.display()
+                )
             });
         }
         let state = Self::generate()?;
@@ -78,7 +82,8 @@ impl DemoState {
             ]
         };
         let shop = pair(provision::SHOP_REFERENCE, provision::SHOP_ROLE, &self.shop_password);
-        let analytics = pair(provision::ANALYTICS_REFERENCE, provision::ANALYTICS_ROLE, &self.analytics_password);
+        let analytics =
+            pair(provision::ANALYTICS_REFERENCE, provision::ANALYTICS_ROLE, &self.analytics_password);
         shop.into_iter().chain(analytics).collect()
     }
 }

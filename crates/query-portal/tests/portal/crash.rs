@@ -12,7 +12,10 @@ async fn a_killed_server_leaves_no_request_executing_and_nothing_runs_again() {
     let id = dev.submit(&installation, "INSERT INTO hits (note) SELECT 'killed' FROM pg_sleep(3)").await;
     let (status, body) = manager.act(&format!("/api/queries/{id}/approve")).await;
     assert!(status.is_success(), "{body}");
-    eventually("the request executes", Duration::from_secs(10), async || dev.status_of(&id).await == "executing").await;
+    eventually("the request executes", Duration::from_secs(10), async || {
+        dev.status_of(&id).await == "executing"
+    })
+    .await;
     server.kill();
 
     let server = installation.serve().await;
@@ -35,11 +38,17 @@ async fn a_killed_server_leaves_no_request_executing_and_nothing_runs_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_server_finishes_what_runs() {
     let installation = Installation::new().await;
-    let (stopping, staying) = (installation.serve().await, installation.serve_with(&[("QUERY_PORTAL_EXECUTION__CONCURRENCY", "0")]).await);
+    let (stopping, staying) = (
+        installation.serve().await,
+        installation.serve_with(&[("QUERY_PORTAL_EXECUTION__CONCURRENCY", "0")]).await,
+    );
     let (dev, manager) = (staying.login("dev").await, staying.login("manager").await);
     let id = dev.submit(&installation, "INSERT INTO hits (note) SELECT 'drained' FROM pg_sleep(2)").await;
     manager.act(&format!("/api/queries/{id}/approve")).await;
-    eventually("the request executes", Duration::from_secs(10), async || dev.status_of(&id).await == "executing").await;
+    eventually("the request executes", Duration::from_secs(10), async || {
+        dev.status_of(&id).await == "executing"
+    })
+    .await;
     let ended = tokio::task::spawn_blocking(move || stopping.terminate()).await.unwrap();
     assert!(ended.success());
     assert_eq!(dev.status_of(&id).await, "completed");
@@ -54,7 +63,10 @@ async fn a_stopping_server_cancels_what_outlasts_the_draining() {
     let (dev, manager) = (staying.login("dev").await, staying.login("manager").await);
     let id = dev.submit(&installation, "INSERT INTO hits (note) SELECT 'cut' FROM pg_sleep(20)").await;
     manager.act(&format!("/api/queries/{id}/approve")).await;
-    eventually("the request executes", Duration::from_secs(10), async || dev.status_of(&id).await == "executing").await;
+    eventually("the request executes", Duration::from_secs(10), async || {
+        dev.status_of(&id).await == "executing"
+    })
+    .await;
     let ended = tokio::task::spawn_blocking(move || stopping.terminate()).await.unwrap();
     assert!(ended.success());
     assert_eq!(dev.status_of(&id).await, "cancelled");

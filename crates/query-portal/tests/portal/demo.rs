@@ -89,12 +89,8 @@ struct Step {
 
 fn tour() -> Vec<Step> {
     let section = README.split("## A five-minute tour").nth(1).unwrap().split("\n## ").next().unwrap();
-    let blocks: Vec<(&str, &str)> = section
-        .split("\n```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').unwrap())
-        .collect();
+    let blocks: Vec<(&str, &str)> =
+        section.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap()).collect();
     let mut steps: Vec<Step> = vec![];
     for (language, text) in blocks {
         match language {

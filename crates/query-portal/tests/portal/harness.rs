@@ -73,7 +73,10 @@ impl Installation {
         let variables = [
             ("QUERY_PORTAL_DATABASE__URL", as_user(&portal, &format!("{name}_server"), "server")),
             ("QUERY_PORTAL_DATABASE__OWNER_URL", as_user(&portal, &format!("{name}_owner"), "owner")),
-            ("QUERY_PORTAL_AUTH__SIGNING_KEY", "a signing key for tests, long enough to be accepted".to_owned()),
+            (
+                "QUERY_PORTAL_AUTH__SIGNING_KEY",
+                "a signing key for tests, long enough to be accepted".to_owned(),
+            ),
             ("QUERY_PORTAL_AUTH__BCRYPT_COST", "10".to_owned()),
             ("QUERY_PORTAL_RATE_LIMIT__PER_SECOND", "100000".to_owned()),
             ("QUERY_PORTAL_RATE_LIMIT__LOGINS_PER_MINUTE", "100000".to_owned()),
@@ -111,7 +114,8 @@ impl Installation {
 
     pub(crate) fn create_user(&self, user: &str, role: &str, pod: Option<&str>) {
         let email = email(user);
-        let mut args = vec!["user", "create", "--email", &email, "--name", user, "--role", role, "--password-stdin"];
+        let mut args =
+            vec!["user", "create", "--email", &email, "--name", user, "--role", role, "--password-stdin"];
         args.extend(pod.iter().flat_map(|pod| ["--pod", pod]));
         self.run_with_input(&args, PASSWORD);
     }
@@ -119,7 +123,16 @@ impl Installation {
     pub(crate) fn add_target(&self, id: &str, port: &str, credentials: &str, more: &[&str]) {
         let database = format!("{}_shop", self.name);
         let mut args = vec!["target", "add", "--id", id, "--name", id, "--host", "127.0.0.1", "--port", port];
-        args.extend(["--tls", "disable", "--credentials", credentials, "--database", &database, "--pod", "payments"]);
+        args.extend([
+            "--tls",
+            "disable",
+            "--credentials",
+            credentials,
+            "--database",
+            &database,
+            "--pod",
+            "payments",
+        ]);
         args.extend(more);
         self.run(&args);
     }
@@ -143,8 +156,13 @@ impl Installation {
 
     pub(crate) fn attempt(&self, args: &[&str], input: &str) -> Output {
         let mut command = self.command();
-        let mut child =
-            command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     }
@@ -284,7 +302,8 @@ impl Person {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut call = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.access_token);
+        let mut call =
+            self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.access_token);
         if let Some(body) = body {
             call = call.json(&body);
         }
@@ -321,7 +340,11 @@ impl Person {
 async fn read(answer: Response) -> (StatusCode, Value) {
     let status = answer.status();
     let text = answer.text().await.unwrap();
-    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+    let body = if text.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(&text).unwrap_or(Value::String(text))
+    };
     (status, body)
 }
 

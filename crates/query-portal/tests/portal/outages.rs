@@ -31,7 +31,11 @@ async fn without_its_database_the_portal_answers_503_and_works_again_without_a_r
     tokio::task::spawn_blocking(move || first.stop().unwrap()).await.unwrap();
 
     let (status, body) = dev.get("/api/queries").await;
-    assert_eq!((status, body["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("unavailable")), "{body}");
+    assert_eq!(
+        (status, body["code"].as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("unavailable")),
+        "{body}"
+    );
     assert_eq!(server.health("ready").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.health("live").await, StatusCode::OK);
     let body = body.to_string();
@@ -63,12 +67,19 @@ async fn an_unreachable_target_fails_the_request_with_a_sentence_and_no_credenti
     installation.add_target("foreign", &port, "env:QUERY_PORTAL_DATABASE", &[]);
     let server = installation.serve().await;
     let (dev, manager) = (server.login("dev").await, server.login("manager").await);
-    for (target, kind) in
-        [("away", "target_unavailable"), ("locked", "credentials"), ("unset", "credentials"), ("foreign", "credentials")]
-    {
+    for (target, kind) in [
+        ("away", "target_unavailable"),
+        ("locked", "credentials"),
+        ("unset", "credentials"),
+        ("foreign", "credentials"),
+    ] {
         let id = dev.submit_to(&installation, target, "SELECT 1").await;
         let failed = manager.approve(&id).await;
-        assert_eq!((failed["status"].as_str(), failed["error"]["kind"].as_str()), (Some("failed"), Some(kind)), "{failed}");
+        assert_eq!(
+            (failed["status"].as_str(), failed["error"]["kind"].as_str()),
+            (Some("failed"), Some(kind)),
+            "{failed}"
+        );
         let message = failed["error"]["message"].as_str().unwrap();
         assert!(message.contains(target) && message.ends_with('.'), "{message}");
         let whole = failed.to_string();
@@ -89,7 +100,11 @@ async fn a_request_is_refused_when_its_target_was_changed_after_the_approval() {
     installation.run(&["target", "deactivate", "--id", "shop"]);
     let worker = installation.serve().await;
     let (_, end) = dev.get(&format!("/api/queries/{id}?wait=20")).await;
-    assert_eq!((end["status"].as_str(), end["error"]["kind"].as_str()), (Some("failed"), Some("refused")), "{end}");
+    assert_eq!(
+        (end["status"].as_str(), end["error"]["kind"].as_str()),
+        (Some("failed"), Some("refused")),
+        "{end}"
+    );
     assert_eq!(installation.hits("refused").await, 0);
     assert_eq!(installation.audited(&id).await, "request.submit request.approve request.refuse");
     drop(worker);

@@ -22,7 +22,8 @@ async fn fifty_approvals_at_once_give_one_execution_and_forty_nine_clear_answers
         let answers = join_all((0..50).map(|n| managers[n % 2].act(&path))).await;
         let good = answers.iter().filter(|(status, _)| *status == StatusCode::OK).count();
         let clear = answers.iter().filter(|(status, body)| {
-            *status == StatusCode::CONFLICT && matches!(body["code"].as_str(), Some("conflict" | "invalid_state"))
+            *status == StatusCode::CONFLICT
+                && matches!(body["code"].as_str(), Some("conflict" | "invalid_state"))
         });
         assert_eq!((good, clear.count()), (1, 49), "round {round}: {answers:?}");
         let (_, done) = dev.get(&format!("/api/queries/{id}?wait=30")).await;
@@ -39,7 +40,8 @@ async fn of_an_approval_and_a_withdrawal_at_once_the_request_runs_once_or_never(
     for round in 0..ROUNDS {
         let note = format!("withdrawn {round}");
         let id = dev.submit(&installation, &format!("INSERT INTO hits (note) VALUES ('{note}')")).await;
-        let (approve, withdraw) = (format!("/api/queries/{id}/approve"), format!("/api/queries/{id}/withdraw"));
+        let (approve, withdraw) =
+            (format!("/api/queries/{id}/approve"), format!("/api/queries/{id}/withdraw"));
         let (approved, withdrawn) = tokio::join!(manager.act(&approve), dev.act(&withdraw));
         assert!(approved.0 == StatusCode::OK || approved.0 == StatusCode::CONFLICT, "{approved:?}");
         assert!(withdrawn.0 == StatusCode::OK || withdrawn.0 == StatusCode::CONFLICT, "{withdrawn:?}");
@@ -75,6 +77,7 @@ async fn two_processes_share_the_queue_and_nothing_runs_twice() {
     })
     .await;
     assert_eq!(installation.hits("shared").await, ROUNDS as u64);
-    let workers = "SELECT count(DISTINCT new_values->>'worker')::text FROM audit_logs WHERE action = 'request.start'";
+    let workers =
+        "SELECT count(DISTINCT new_values->>'worker')::text FROM audit_logs WHERE action = 'request.start'";
     assert_eq!(installation.portal_value(workers).await, "2");
 }

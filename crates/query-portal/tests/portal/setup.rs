@@ -42,7 +42,8 @@ async fn mistakes_at_the_command_line_are_told_in_a_sentence() {
         assert!(!error.contains("panicked") && !error.contains(good), "{error}");
     }
     // A password is asked for at a terminal, or read when that is asked for; it is never an argument.
-    let output = installation.attempt(&["user", "create", "--email", &email("new"), "--name", "N", "--role", "admin"], good);
+    let output = installation
+        .attempt(&["user", "create", "--email", &email("new"), "--name", "N", "--role", "admin"], good);
     assert!(String::from_utf8_lossy(&output.stderr).contains("--password-stdin"));
 }
 
@@ -50,8 +51,11 @@ async fn mistakes_at_the_command_line_are_told_in_a_sentence() {
 async fn the_server_role_can_add_to_the_audit_trail_and_not_change_it() {
     let installation = empty().await;
     installation.create_user("root", "admin", None);
-    let role = installation.portal_value("SELECT current_database()::text").await.replace("_portal", "_server");
-    let can = |table: &str, right: &str| format!("SELECT has_table_privilege('{role}', '{table}', '{right}')::text");
+    let role =
+        installation.portal_value("SELECT current_database()::text").await.replace("_portal", "_server");
+    let can = |table: &str, right: &str| {
+        format!("SELECT has_table_privilege('{role}', '{table}', '{right}')::text")
+    };
     for (table, right, allowed) in [
         ("audit_logs", "INSERT", "true"),
         ("audit_logs", "SELECT", "true"),

@@ -35,7 +35,10 @@ async fn a_request_goes_from_submission_to_result_and_each_step_is_audited() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(result["statements"][0]["rows"], json!([["a"], ["b"]]));
     assert_eq!(result["statements"][1]["rows"], json!([[2]]));
-    assert_eq!(installation.audited(&id).await, "request.submit request.approve request.start request.succeed");
+    assert_eq!(
+        installation.audited(&id).await,
+        "request.submit request.approve request.start request.succeed"
+    );
     let (status, _) = other_manager.get(&format!("/api/queries/{id}/result")).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
 }
@@ -88,8 +91,15 @@ async fn a_failed_statement_is_told_with_its_place_and_undoes_everything() {
     let failed = manager.approve(&id).await;
     assert_eq!(failed["status"], "failed");
     let error = &failed["error"];
-    assert_eq!((error["kind"].as_str(), error["code"].as_str()), (Some("database"), Some("42703")), "{failed}");
-    assert_eq!((error["statement"].as_u64(), error["line"].as_u64(), error["column"].as_u64()), (Some(2), Some(2), Some(8)));
+    assert_eq!(
+        (error["kind"].as_str(), error["code"].as_str()),
+        (Some("database"), Some("42703")),
+        "{failed}"
+    );
+    assert_eq!(
+        (error["statement"].as_u64(), error["line"].as_u64(), error["column"].as_u64()),
+        (Some(2), Some(2), Some(8))
+    );
     assert_eq!(installation.hits("é").await, 0);
     let (status, body) = dev.get(&format!("/api/queries/{id}/result")).await;
     assert_eq!((status, body["code"].as_str()), (StatusCode::CONFLICT, Some("no_result")));
@@ -103,7 +113,11 @@ async fn a_read_only_target_takes_no_write_by_any_road() {
     let body = json!({ "instanceId": "archive", "databaseName": installation.database(),
         "queryContent": "INSERT INTO hits (note) VALUES ('x')" });
     let (status, body) = dev.post("/api/queries", body).await;
-    assert_eq!((status, body["code"].as_str()), (StatusCode::BAD_REQUEST, Some("statement_refused")), "{body}");
+    assert_eq!(
+        (status, body["code"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("statement_refused")),
+        "{body}"
+    );
     // A DO block hides its write from the review; the server's read-only transaction does not let it pass.
     let hidden = "SELECT 1; SELECT set_config('transaction_read_only', 'off', false)";
     let id = dev.submit_to(&installation, "archive", hidden).await;

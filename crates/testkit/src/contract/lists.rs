@@ -4,7 +4,7 @@ use domain::ids::RequestId;
 use domain::page::PageRequest;
 use domain::policy::Visibility;
 use domain::ports::RequestFilter;
-use domain::request::{Event, StateKind};
+use domain::request::{Event, RequestSummary, StateKind};
 use domain::target::Engine;
 
 use super::scene::{Scene, entry, id_of};
@@ -29,12 +29,13 @@ rules! { ($) __list_rules in lists, stores: Stores => Scene::set_up;
         assert!(listed.is_empty());
     }
 
-    async fn a_list_is_newest_first_and_holds_whole_requests(w) {
+    async fn a_list_is_newest_first_and_holds_summaries(w) {
         let old = w.submit(request().created_at(at(1))).await;
-        let new = w.approved(request().created_at(at(2)).comments("the newer one")).await;
+        let long = format!("SELECT '{}'", "é".repeat(300));
+        let new = w.approved(request().created_at(at(2)).text(&long).comments("the newer one")).await;
         let page = PageRequest::default();
         let page = w.requests.list(&Visibility::All, &RequestFilter::default(), &page).await;
-        assert_eq!(page.expect("the store answers").items, [new, old]);
+        assert_eq!(page.expect("the store answers").items, [RequestSummary::from(&new), RequestSummary::from(&old)]);
     }
 
     async fn pages_follow_each_other_without_gaps_or_repeats(w) {
@@ -77,12 +78,12 @@ rules! { ($) __list_rules in lists, stores: Stores => Scene::set_up;
         let page = PageRequest { limit: 1, after: None };
         let page = w.requests.list(&Visibility::All, &RequestFilter::default(), &page).await;
         let page = page.expect("the store answers");
-        assert_eq!(page.items, [second]);
+        assert_eq!(page.items, [RequestSummary::from(&second)]);
         w.submit(request().created_at(at(3))).await;
         let page = PageRequest { limit: 1, after: page.next };
         let page = w.requests.list(&Visibility::All, &RequestFilter::default(), &page).await;
         let page = page.expect("the store answers");
-        assert_eq!((page.items, page.next), (vec![first], None));
+        assert_eq!((page.items, page.next), (vec![RequestSummary::from(&first)], None));
     }
 
     async fn a_list_shows_nothing_outside_of_the_visibility(w) {

@@ -7,7 +7,7 @@ use domain::lifecycle::Transition;
 use domain::page::{Page, PageRequest};
 use domain::policy::Visibility;
 use domain::ports::{Change, RequestFilter, RequestStore, StoreError, TransitionError};
-use domain::request::{Effect, Request};
+use domain::request::{Effect, Request, RequestSummary};
 
 use super::{InMemoryStore, rejected};
 
@@ -40,7 +40,7 @@ impl RequestStore for InMemoryStore {
         visibility: &Visibility,
         filter: &RequestFilter,
         page: &PageRequest,
-    ) -> Result<Page<Request>, StoreError> {
+    ) -> Result<Page<RequestSummary>, StoreError> {
         self.atomically(|world| {
             let limit = usize::try_from(page.limit).expect("a page's size fits");
             let mut found: Vec<(i64, &Request)> = (1..)
@@ -52,7 +52,10 @@ impl RequestStore for InMemoryStore {
             let more = found.len() > limit;
             found.truncate(limit);
             let next = found.last().filter(|_| more).map(|(position, _)| *position);
-            Ok(Page { items: found.into_iter().map(|(_, request)| request.clone()).collect(), next })
+            Ok(Page {
+                items: found.into_iter().map(|(_, request)| RequestSummary::from(request)).collect(),
+                next,
+            })
         })
     }
 

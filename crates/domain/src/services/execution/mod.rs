@@ -159,10 +159,11 @@ impl ExecutionWorker {
         let cancel = keeper.cancel.clone();
         // The lease is kept until the end is written: however long the store is away, nobody else may
         // take the request for lost while this process still knows its outcome.
+        let draining = drain.clone();
         let keep = keeper.keep(drain);
         let work = async {
             let outcome = self.run_order(&lease, request, target, cancel).await;
-            self.finish(&lease, id, outcome).await;
+            self.finish(&lease, id, outcome, &draining).await;
         };
         tokio::select! {
             () = work => {}
@@ -212,8 +213,9 @@ impl ExecutionWorker {
     }
 
     /// Writes the end. The store may be away for a while: the outcome is known only here, so this tries on
-    /// until the lease is lost for certain.
-    async fn finish(&self, lease: &Lease, id: RequestId, outcome: Outcome) {
+    /// until the lease is lost for certain, or, in a process that has to stop, for one lease more.
+    async fn finish(&self, lease: &Lease, id: RequestId, outcome: Outcome, drain: &CancellationToken) {
+        let begun = tokio::time::Instant::now();
         let mut pause = Duration::from_millis(100);
         loop {
             match self.try_finish(lease, id, &outcome).await {
@@ -228,6 +230,10 @@ impl ExecutionWorker {
                 Err(error) => {
                     tracing::warn!(request = %id, error = %error_chain(&error), "the outcome is not written yet");
                 }
+            }
+            if drain.is_cancelled() && begun.elapsed() > self.settings.lease {
+                tracing::error!(request = %id, "stopping without having written the outcome");
+                return;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));

@@ -204,7 +204,7 @@ impl RequestStore for EmptyStore {
         _: &Visibility,
         _: &RequestFilter,
         _: &PageRequest,
-    ) -> Result<Page<Request>, StoreError> {
+    ) -> Result<Page<domain::request::RequestSummary>, StoreError> {
         Ok(Page { items: vec![], next: None })
     }
 

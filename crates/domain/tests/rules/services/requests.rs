@@ -7,7 +7,7 @@ use domain::ids::RequestId;
 use domain::page::PageRequest;
 use domain::policy::Denied;
 use domain::ports::{RequestFilter, RequestStore};
-use domain::request::{Event, InvalidTransition, Request, ResultKept, State, StateKind};
+use domain::request::{Event, InvalidTransition, ResultKept, State, StateKind};
 use domain::services::{RequestError, Requests};
 use domain::user::{Actor, Channel, Origin, roles};
 use futures_util::TryStreamExt;
@@ -252,7 +252,7 @@ async fn lists_show_ones_own_and_those_of_the_pods_that_one_manages() {
         async move {
             let page =
                 service.list(&actor, &filter, &PageRequest::default()).await.expect("the store answers");
-            page.items.into_iter().map(|request: Request| request.id).collect::<Vec<_>>()
+            page.items.into_iter().map(|request| request.id).collect::<Vec<_>>()
         }
     };
     assert_eq!(lists(ada(), RequestFilter::default()).await, [by_ada.id]);

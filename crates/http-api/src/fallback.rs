@@ -1,0 +1,40 @@
+//! What is answered where no route is: 404, or 405 where the address is known and the method is not.
+
+use std::sync::LazyLock;
+
+use actix_web::dev::ResourceDef;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::error::Problem;
+
+/// An address with the methods that are served there.
+struct Address {
+    pattern: ResourceDef,
+    methods: Vec<String>,
+}
+
+/// All addresses, from the description of the API, and those beside it.
+static ADDRESSES: LazyLock<Vec<Address>> = LazyLock::new(|| {
+    let address =
+        |pattern: &str, methods: Vec<String>| Address { pattern: ResourceDef::new(pattern), methods };
+    let description = serde_json::to_value(crate::openapi::document()).unwrap_or_default();
+    let paths = description["paths"].as_object().into_iter().flatten();
+    let described = paths.map(|(path, item)| {
+        let methods = item.as_object().into_iter().flatten().map(|(method, _)| method.to_uppercase());
+        address(path, methods.collect())
+    });
+    let beside = ["/api/openapi.json", "/docs/{page:.*}"].map(|path| address(path, vec!["GET".to_owned()]));
+    described.chain(beside).collect()
+});
+
+pub(crate) async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let here = ADDRESSES.iter().filter(|address| address.pattern.is_match(request.match_info().as_str()));
+    let mut methods: Vec<&str> = here.flat_map(|address| &address.methods).map(String::as_str).collect();
+    methods.sort_unstable();
+    methods.dedup();
+    if methods.is_empty() {
+        Err(Problem::not_found("There is nothing at this address. See /docs for what there is."))
+    } else {
+        Err(Problem::wrong_method(&methods.join(", ")))
+    }
+}

@@ -1,0 +1,235 @@
+//! Every route for every kind of caller.
+
+use std::fmt::Write as _;
+
+use actix_web::http::{Method, header::AUTHORIZATION};
+use actix_web::test::TestRequest;
+use serde_json::json;
+use testkit::builders::TEST_PASSWORD;
+use testkit::fakes::SequentialSecrets;
+
+use crate::support::{Answer, PEOPLE, Portal, ada_request, submission};
+
+/// Method and path of every route in the description.
+pub(crate) fn documented_routes() -> Vec<(Method, String)> {
+    let document = serde_json::to_value(http_api::openapi_document()).expect("it is JSON");
+    let paths = document["paths"].as_object().expect("there are paths").clone();
+    let mut routes = vec![];
+    for (path, item) in paths {
+        for method in item.as_object().expect("a path has methods").keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("it is a method");
+            routes.push((method, path.clone()));
+        }
+    }
+    routes
+}
+
+/// A call of a route, good in itself; [`furnish`] has made what it is about.
+///
+/// # Panics
+/// For a route without a row here: add one.
+pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
+    let body = match (method.as_str(), path) {
+        ("POST", "/api/auth/login") => {
+            Some(json!({ "email": "root@example.com", "password": TEST_PASSWORD }))
+        }
+        ("POST", "/api/auth/refresh") => Some(json!({ "refreshToken": SequentialSecrets::nth(1) })),
+        ("POST", "/api/queries") => Some(submission()),
+        ("POST", "/api/queries/{id}/reject") => Some(json!({ "reason": "Please add a WHERE." })),
+        (
+            "GET",
+            "/api/auth/me"
+            | "/api/queries"
+            | "/api/queries/pending"
+            | "/api/queries/{id}"
+            | "/api/queries/{id}/result"
+            | "/api/instances"
+            | "/api/instances/{id}/dbs"
+            | "/api/pods"
+            | "/health/live"
+            | "/health/ready",
+        )
+        | (
+            "POST",
+            "/api/auth/logout"
+            | "/api/auth/logout-all"
+            | "/api/queries/{id}/approve"
+            | "/api/queries/{id}/withdraw",
+        ) => None,
+        _ => panic!("{method} {path} has no row in this table: add one"),
+    };
+    let id = match path {
+        "/api/instances/{id}/dbs" => "orders-db".to_owned(),
+        "/api/queries/{id}/result" => ada_request(COMPLETED).completed().id.to_string(),
+        _ => ada_request(PENDING).pending().id.to_string(),
+    };
+    let call = TestRequest::default().method(method.clone()).uri(&path.replace("{id}", &id));
+    match body {
+        Some(body) => call.set_json(body),
+        None => call,
+    }
+}
+
+const PENDING: u64 = 901;
+const COMPLETED: u64 = 902;
+
+/// Puts the requests into a portal that sample calls are about. The refresh token in them is the first that
+/// a portal gives.
+pub(crate) fn furnish(portal: &Portal) {
+    portal.put(&ada_request(PENDING).pending());
+    portal.put(&ada_request(COMPLETED).completed());
+}
+
+/// Every cell gets a portal of its own: a withdrawal or a logout must not reach the next one.
+async fn verdict(method: &Method, path: &str, caller: Option<&str>) -> Answer {
+    let portal = Portal::new().await;
+    furnish(&portal);
+    let token = portal.token(caller.unwrap_or("ada")).await;
+    let call = sample_call(method, path);
+    let call =
+        if caller.is_some() { call.insert_header((AUTHORIZATION, format!("Bearer {token}"))) } else { call };
+    portal.send(call).await
+}
+
+#[actix_web::test]
+async fn every_route_answers_every_role_as_this_table_says() {
+    let mut table = String::new();
+    for (method, path) in documented_routes() {
+        let mut row = format!("{method} {path}\n   ");
+        let callers = [None].into_iter().chain(PEOPLE.map(|(name, ..)| Some(name)));
+        for (index, caller) in callers.enumerate() {
+            let answer = verdict(&method, &path, caller).await;
+            let separator = if index == 4 {
+                " |\n    "
+            } else if index == 0 {
+                " "
+            } else {
+                " | "
+            };
+            write!(row, "{separator}{}: {}", caller.unwrap_or("nobody"), answer.verdict())
+                .expect("memory is writable");
+        }
+        table.push_str(&row);
+        table.push('\n');
+    }
+    insta::assert_snapshot!(table, @r"
+    POST /api/auth/login
+        nobody: 200 | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    POST /api/auth/logout
+        nobody: 401 token_missing | ada: 204 | bob: 204 | grace: 204 |
+        linus: 204 | root: 204 | olga: 204 | vera: 204
+    POST /api/auth/logout-all
+        nobody: 401 token_missing | ada: 204 | bob: 204 | grace: 204 |
+        linus: 204 | root: 204 | olga: 204 | vera: 204
+    GET /api/auth/me
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    POST /api/auth/refresh
+        nobody: 200 | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    GET /api/instances
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    GET /api/instances/{id}/dbs
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 404 not_found | root: 200 | olga: 200 | vera: 200
+    GET /api/pods
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    GET /api/queries
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    POST /api/queries
+        nobody: 401 token_missing | ada: 201 | bob: 201 | grace: 201 |
+        linus: 400 validation | root: 403 pod_without_access | olga: 403 permission | vera: 403 permission
+    GET /api/queries/pending
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    GET /api/queries/{id}
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/queries/{id}/approve
+        nobody: 401 token_missing | ada: 403 own_request | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/queries/{id}/reject
+        nobody: 401 token_missing | ada: 403 own_request | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    GET /api/queries/{id}/result
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/queries/{id}/withdraw
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 403 not_requester |
+        linus: 403 not_visible | root: 403 not_requester | olga: 403 not_visible | vera: 403 not_visible
+    GET /health/live
+        nobody: 200 | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    GET /health/ready
+        nobody: 200 | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    ");
+}
+
+#[actix_web::test]
+async fn a_wrong_method_on_a_known_address_says_which_methods_there_are() {
+    let portal = Portal::new().await;
+    let routes = documented_routes();
+    for (_, path) in &routes {
+        let mut allowed: Vec<&str> =
+            routes.iter().filter(|(_, other)| other == path).map(|(method, _)| method.as_str()).collect();
+        allowed.sort_unstable();
+        let uri = path.replace("{id}", "anything");
+        for method in ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"] {
+            let method = Method::from_bytes(method.as_bytes()).expect("it is a token");
+            let answer = portal.send_as("root", TestRequest::default().method(method).uri(&uri)).await;
+            assert_eq!(answer.verdict(), "405 method_not_allowed", "{uri}");
+            assert_eq!(answer.header("allow"), Some(allowed.join(", ").as_str()), "{uri}");
+        }
+    }
+    for uri in ["/api/openapi.json", "/docs/"] {
+        let answer = portal.send_as("root", TestRequest::delete().uri(uri)).await;
+        assert_eq!(
+            (answer.verdict().as_str(), answer.header("allow")),
+            ("405 method_not_allowed", Some("GET"))
+        );
+    }
+}
+
+#[actix_web::test]
+async fn addresses_without_a_route_are_not_found() {
+    let portal = Portal::new().await;
+    let id = portal.submit().await;
+    let unknown = [
+        "/".to_owned(),
+        "/nothing".to_owned(),
+        "/health".to_owned(),
+        "/health/".to_owned(),
+        "/metrics".to_owned(),
+        "/docs/nothing.js".to_owned(),
+        "/api".to_owned(),
+        "/api/".to_owned(),
+        "/api/nothing".to_owned(),
+        "/api/queries/".to_owned(),
+        format!("/api/queries/{id}/nothing"),
+        format!("/api/queries/{id}/result/more"),
+        "//api//queries".to_owned(),
+        "/API/queries".to_owned(),
+        "/api/requestsfoo".to_owned(),
+        "/api/./queries".to_owned(),
+    ];
+    for uri in unknown {
+        let answer = portal.get("root", &uri).await;
+        assert_eq!(answer.verdict(), "404 not_found", "{uri}");
+    }
+}
+
+#[actix_web::test]
+async fn below_api_somebody_without_a_token_learns_nothing_about_addresses() {
+    let portal = Portal::new().await;
+    for uri in ["/api", "/api/nothing", "/api/queries/nothing/nothing"] {
+        let answer = portal.send(TestRequest::get().uri(uri)).await;
+        assert_eq!(answer.verdict(), "401 token_missing", "{uri}");
+    }
+    let answer = portal.send(TestRequest::get().uri("/nothing")).await;
+    assert_eq!(answer.verdict(), "404 not_found");
+}
