@@ -1,5 +1,7 @@
 //! The command line.
 
+#![expect(clippy::doc_markdown, reason = "the comments are the text of --help, where backticks are noise")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -177,10 +179,10 @@ pub(crate) struct TargetAdd {
     #[arg(long, value_name = "LIST")]
     pub(crate) search_path: Option<String>,
     /// Longest execution.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub(crate) timeout: u64,
     /// Longest wait for a lock.
-    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub(crate) lock_timeout: u64,
     /// Rows kept per request.
     #[arg(long, default_value_t = 100_000)]
@@ -192,7 +194,7 @@ pub(crate) struct TargetAdd {
     #[arg(long, default_value_t = 1)]
     pub(crate) approvals: u16,
     /// How long a request waits for its approval, and an approval for its execution.
-    #[arg(long, default_value_t = 72, value_name = "HOURS")]
+    #[arg(long, default_value_t = 72, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=8760))]
     pub(crate) approval_ttl: u64,
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn init(log: &Log) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
         LogFormat::Json => {
-            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init()
+            registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).init();
         }
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
     }

@@ -31,8 +31,6 @@ mod schema;
 mod sessions;
 mod summary_rows;
 mod target_rows;
-#[cfg(feature = "test-support")]
-pub mod test_support;
 mod transitions;
 mod users;
 

@@ -219,7 +219,7 @@ fn the_first_of_two_approvals_does_not_prolong_the_wait() {
 
 #[test]
 fn a_request_that_waited_for_too_long_is_neither_approved_nor_edited_before_any_reaper_came() {
-    let pending = || request().approval_ttl(std::time::Duration::from_secs(60)).pending();
+    let pending = || request().approval_ttl(Duration::from_mins(1)).pending();
     let late = pending().created_at + chrono::TimeDelta::seconds(60);
     let by = approver("grace");
     let approve = Event::Approve { by, digest: None };

@@ -84,7 +84,7 @@ fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
             max_bytes: args.max_bytes,
         },
         approvals_needed: args.approvals,
-        approval_ttl: Duration::from_secs(args.approval_ttl * 3600),
+        approval_ttl: Duration::from_hours(args.approval_ttl),
         pods: parse_all(&args.pods, "--pod", PodId::parse)?,
     };
     if target.engine != Engine::Postgresql {

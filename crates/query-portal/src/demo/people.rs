@@ -111,7 +111,7 @@ fn targets(port: u16) -> anyhow::Result<[NewTarget; 2]> {
                 search_path: None,
                 limits: Limits::default(),
                 approvals_needed: 1,
-                approval_ttl: Duration::from_secs(72 * 3600),
+                approval_ttl: Duration::from_hours(72),
                 pods: pods.iter().map(|pod| PodId::parse(pod)).collect::<Result<_, _>>()?,
             },
             databases: vec![DatabaseName::parse(id)?],

@@ -41,7 +41,7 @@ impl Demo {
 
     /// Everything that is printed until the demo is ready.
     fn wait_until_ready(&mut self) -> String {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let mut printed = String::new();
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -78,7 +78,7 @@ impl Drop for Demo {
 /// The variable assignments that the demo prints for pasting.
 fn assignments(printed: &str) -> String {
     let wanted = |line: &&str| line.starts_with("PORTAL=") || line.contains("_PASSWORD=");
-    printed.lines().filter(wanted).map(|line| format!("{line}\n")).collect()
+    printed.lines().filter(wanted).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A command block of the tour and the output that README shows for it.
@@ -108,7 +108,7 @@ fn run_tour(variables: &str) {
     assert!(steps.len() > 5, "the tour was not found in README.md");
     let mut script = format!("set -eu\n{variables}");
     for step in &steps {
-        script.push_str(&format!("{}\nprintf '\\n{MARK}\\n'\n", step.commands));
+        script.extend([&step.commands, "\nprintf '\\n", MARK, "\\n'\n"]);
     }
     let output = Command::new("bash").arg("-c").arg(&script).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);

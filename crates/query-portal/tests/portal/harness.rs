@@ -29,7 +29,7 @@ impl Installation {
     /// Migrated, with PODs `payments` and `platform`, people of every role and the targets `shop` and `archive`.
     pub(crate) async fn new() -> Self {
         let installation = Self::empty(&dev_stack::test_postgres().url("postgres")).await;
-        installation.populate().await;
+        installation.populate();
         installation
     }
 
@@ -94,7 +94,7 @@ impl Installation {
         installation
     }
 
-    async fn populate(&self) {
+    fn populate(&self) {
         for id in ["payments", "platform"] {
             self.run(&["pod", "add", "--id", id, "--name", id]);
         }

@@ -71,7 +71,7 @@ async fn two_processes_share_the_queue_and_nothing_runs_twice() {
         assert_eq!(status, StatusCode::OK, "{body}");
     }))
     .await;
-    eventually("all requests are completed", Duration::from_secs(60), async || {
+    eventually("all requests are completed", Duration::from_mins(1), async || {
         let done = "SELECT count(*)::text FROM query_requests WHERE status = 'completed'";
         installation.portal_value(done).await == ROUNDS.to_string()
     })

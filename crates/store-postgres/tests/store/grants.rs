@@ -1,8 +1,8 @@
 //! What the owner and the server's own role can do to the audit trail, and to everything else.
 
+use crate::database::TestDatabase;
 use domain::ports::{AuditLog, Health, RequestStore};
 use secrecy::ExposeSecret;
-use store_postgres::test_support::TestDatabase;
 use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgStore, StoreConfig, migrate};
 use testkit::builders::request;
 use tokio_postgres::{Client, NoTls};

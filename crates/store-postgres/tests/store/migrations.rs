@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::database::TestDatabase;
 use domain::ports::{Health, StoreError};
 use domain::user::roles;
-use store_postgres::test_support::TestDatabase;
 use store_postgres::{PgHealth, migrate, pending_migrations, revert_all};
 
 /// Type and nullability by table and column.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::database::TestDatabase;
 use async_trait::async_trait;
 use domain::audit::{AuditEntry, Entity, EntityKind};
 use domain::ids::{InstanceId, PodId, RequestId, UserId};
@@ -11,7 +12,6 @@ use domain::request::{Effect, Event, NotificationKind, Request};
 use domain::target::Target;
 use domain::text::DatabaseName;
 use domain::user::{Origin, roles};
-use store_postgres::test_support::TestDatabase;
 use store_postgres::{
     PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore,
     PgSessionStore, PgStore, PgUserStore,

@@ -7,14 +7,14 @@ use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, NoTls};
 
-use crate::{PgStore, StoreConfig, migrate};
+use store_postgres::{PgStore, StoreConfig, migrate};
 
 /// Any number that the portal itself does not lock: "qp-test" in ASCII.
 const LOCK: i64 = 0x71_702d_7465_7374;
 
 /// A database that is dropped at the end of its test.
 #[derive(Debug)]
-pub struct TestDatabase {
+pub(crate) struct TestDatabase {
     name: String,
 }
 
@@ -23,7 +23,7 @@ impl TestDatabase {
     ///
     /// # Panics
     /// When there is no server or it refuses: a test without its database fails.
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let template = template().await;
         let name = new_name();
         run(&connect("postgres").await, &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
@@ -34,23 +34,23 @@ impl TestDatabase {
     ///
     /// # Panics
     /// As [`TestDatabase::create`].
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         let name = new_name();
         run(&connect("postgres").await, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         Self { name }
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// A URL for the superuser and this database.
-    pub fn url(&self) -> SecretString {
+    pub(crate) fn url(&self) -> SecretString {
         url(&self.name).into()
     }
 
     /// Settings for the superuser and this database.
-    pub fn config(&self) -> StoreConfig {
+    pub(crate) fn config(&self) -> StoreConfig {
         StoreConfig::new(self.url())
     }
 
@@ -58,12 +58,12 @@ impl TestDatabase {
     ///
     /// # Panics
     /// Never: the settings are good.
-    pub fn store(&self) -> PgStore {
+    pub(crate) fn store(&self) -> PgStore {
         PgStore::connect(&self.config()).expect("the settings of a test database are good")
     }
 
     /// A plain connection as the superuser, for looking behind the store's back.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         connect(&self.name).await
     }
 }
