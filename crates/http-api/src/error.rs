@@ -5,11 +5,14 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, ResponseError};
 use domain::ports::{InvalidToken, StoreError};
-use domain::request::InvalidTransition;
+use domain::request::{EventKind, InvalidTransition, StateKind};
 use domain::review::Refusal;
-use domain::services::{AuthError, DirectoryAccessError, FieldError, RequestError, SubmitError, error_chain};
+use domain::services::{
+    AuthError, ChangeError, DirectoryAccessError, FieldError, RequestError, SubmitError, error_chain,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -148,6 +151,14 @@ impl Problem {
         }
     }
 
+    /// The same in the middle of a stream of server-sent events.
+    pub(crate) fn as_event(&self) -> Bytes {
+        if let Some(cause) = self.cause() {
+            tracing::error!(cause, "a stream of events broke off");
+        }
+        Bytes::from(format!("event: error\ndata: {}\n\n", serde_json::to_string(self).unwrap_or_default()))
+    }
+
     /// What to log about it, when it is the portal's own fault.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.aside.cause.as_deref()
@@ -221,10 +232,7 @@ impl From<InvalidTransition> for Problem {
     fn from(error: InvalidTransition) -> Self {
         let conflict = |code, detail: String| Self::new(StatusCode::CONFLICT, code, detail);
         match error {
-            InvalidTransition::WrongState { from, event } => conflict(
-                "invalid_state",
-                format!("The request is {from}, so \"{}\" is not possible any more.", event.as_str()),
-            ),
+            InvalidTransition::WrongState { from, event } => conflict("invalid_state", wrong_state(from, event)),
             InvalidTransition::OwnRequest => domain::policy::Denied::OwnRequest.into(),
             InvalidTransition::Overdue => conflict(
                 "expired",
@@ -246,6 +254,45 @@ impl From<InvalidTransition> for Problem {
                 "digest_required",
                 "An approval of this request has to name the digest that you saw: {\"digest\": \"...\"}.".to_owned(),
             ),
+        }
+    }
+}
+
+fn wrong_state(from: StateKind, event: EventKind) -> String {
+    match event {
+        EventKind::RequestCancel => match from {
+            StateKind::Pending | StateKind::Approved => {
+                format!(
+                    "Only a running execution can be cancelled. The request is {from}: withdraw it instead."
+                )
+            }
+            StateKind::Rejected
+            | StateKind::Withdrawn
+            | StateKind::Expired
+            | StateKind::Executing
+            | StateKind::Completed
+            | StateKind::Failed
+            | StateKind::Cancelled
+            | StateKind::Interrupted => {
+                format!("Only a running execution can be cancelled. The request is {from}.")
+            }
+        },
+        EventKind::ResolveByPerson => {
+            format!("Only an interrupted request can be resolved. The request is {from}.")
+        }
+        EventKind::Approve
+        | EventKind::Reject
+        | EventKind::Withdraw
+        | EventKind::Expire
+        | EventKind::Edit
+        | EventKind::Start
+        | EventKind::Refuse
+        | EventKind::Succeed
+        | EventKind::Fail
+        | EventKind::ConfirmCancelled
+        | EventKind::LoseContact
+        | EventKind::ResolveByProof => {
+            format!("The request is {from}, so \"{}\" is not possible any more.", event.as_str())
         }
     }
 }
@@ -278,6 +325,15 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::Refused(refusal) => refusal.into(),
             SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Request(error) => error.into(),
+            ChangeError::Submit(error) => error.into(),
         }
     }
 }

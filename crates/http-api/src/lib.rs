@@ -9,6 +9,7 @@ mod cursor;
 mod dto;
 mod error;
 mod fallback;
+mod formats;
 mod headers;
 mod jwt;
 mod openapi;

@@ -20,7 +20,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::fallback::nothing_here;
 use crate::openapi::Description;
 use crate::rate_limit::{Limiter, RateLimits};
-use crate::routes::{auth as auth_routes, directory, health, requests, results};
+use crate::routes::{auth as auth_routes, changes, directory, events, health, requests, results};
 use crate::{alias, auth, headers, rate_limit};
 
 /// What the routes work with.
@@ -134,13 +134,19 @@ fn protected_routes(config: &mut ServiceConfig<'_>) {
             .service(auth_routes::logout_all)
             .service(auth_routes::me)
             .service(requests::submit)
+            .service(changes::check)
             .service(requests::list)
             .service(requests::pending)
             .service(requests::get)
             .service(requests::approve)
             .service(requests::reject)
             .service(requests::withdraw)
+            .service(changes::edit)
+            .service(changes::submit_again)
+            .service(changes::cancel)
+            .service(changes::resolve)
             .service(results::result)
+            .service(events::events)
             .service(directory::instances)
             .service(directory::databases)
             .service(directory::pods)

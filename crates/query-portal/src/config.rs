@@ -137,16 +137,22 @@ fn defaults() -> serde_json::Value {
 impl Config {
     /// Reads defaults, then the file when one is named, then the environment.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let mut figment = Figment::from(Serialized::defaults(defaults()));
-        if let Some(file) = file {
-            if !file.is_file() {
-                bail!("there is no configuration file {}", file.display());
-            }
-            figment = figment.merge(Toml::file_exact(file));
-        }
         // The variable that names the file itself is no setting.
         let env = Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__");
-        let config: Self = figment.merge(env).extract().map_err(|error| {
+        Self::read(Self::with_file(file)?.merge(env))
+    }
+
+    fn with_file(file: Option<&Path>) -> anyhow::Result<Figment> {
+        let defaults = Figment::from(Serialized::defaults(defaults()));
+        match file {
+            Some(file) if file.is_file() => Ok(defaults.merge(Toml::file_exact(file))),
+            Some(file) => bail!("there is no configuration file {}", file.display()),
+            None => Ok(defaults),
+        }
+    }
+
+    fn read(figment: Figment) -> anyhow::Result<Self> {
+        let config: Self = figment.extract().map_err(|error| {
             let mistakes: Vec<String> = error.into_iter().map(|e| format!("  {e}")).collect();
             anyhow::anyhow!("the configuration cannot be read:\n{}", mistakes.join("\n"))
         })?;
@@ -257,7 +263,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("portal.toml");
         std::fs::write(&file, toml).unwrap();
-        Config::load(Some(&file))
+        Config::read(Config::with_file(Some(&file))?)
     }
 
     #[test]

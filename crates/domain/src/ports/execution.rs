@@ -66,6 +66,7 @@ pub trait TargetExecutor: Send + Sync {
 pub trait SubmissionReviewer: Send + Sync {
     fn engine(&self) -> Engine;
 
-    /// MUST survive any text.
+    /// MUST survive any text, and MUST say the same of the same text. With `read_only` it MUST refuse what it
+    /// sees to change anything, so that nobody approves what cannot run.
     async fn review(&self, submission: &Submission, read_only: bool) -> Result<Review, Refusal>;
 }

@@ -69,7 +69,9 @@ pub enum InvalidToken {
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait AccessTokens: Send + Sync {
     fn sign(&self, claims: &AccessClaims) -> SecretString;
-    /// MUST refuse every other algorithm, issuer, audience and token type, and MUST look at `expires_at`.
+    /// MUST refuse every other algorithm, issuer, audience and token type, and MUST look at `expires_at`, which
+    /// a token may have shortened to the whole second. MUST keep `issued_at` to the microsecond, so that tokens
+    /// of different moments differ. Only a text that was signed here can be [`InvalidToken::Expired`].
     fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, InvalidToken>;
 }
 

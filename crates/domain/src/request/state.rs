@@ -128,6 +128,21 @@ impl StateKind {
     }
 }
 
+impl StateKind {
+    /// Nothing can happen to the request any more.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Pending | Self::Approved | Self::Executing | Self::Interrupted => false,
+            Self::Rejected
+            | Self::Withdrawn
+            | Self::Expired
+            | Self::Completed
+            | Self::Failed
+            | Self::Cancelled => true,
+        }
+    }
+}
+
 impl std::fmt::Display for StateKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

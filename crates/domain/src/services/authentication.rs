@@ -144,7 +144,14 @@ impl Authentication {
     /// Says who presents an access token, as of this moment.
     pub async fn authenticate(&self, access_token: &str) -> Result<Caller, AuthError> {
         let claims = self.tokens.verify(access_token, self.clock.now())?;
-        let token = PresentedToken { claims, hash: TokenHash::of(access_token) };
+        self.confirm(PresentedToken { claims, hash: TokenHash::of(access_token) }).await
+    }
+
+    /// Looks again at a token that was good: for answers that last longer than a moment.
+    pub async fn confirm(&self, token: PresentedToken) -> Result<Caller, AuthError> {
+        if token.claims.expires_at <= self.clock.now() {
+            return Err(InvalidToken::Expired.into());
+        }
         let Some(Principal { user, actor }) = self.sessions.principal(&token).await? else {
             return Err(AuthError::Ended);
         };

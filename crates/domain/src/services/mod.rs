@@ -21,7 +21,7 @@ pub use execution::{ExecutionSettings, ExecutionWorker};
 pub use housekeeping::Housekeeper;
 pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
-pub use submission::{FieldError, Submissions, Submit, SubmitError};
+pub use submission::{ChangeError, Changes, FieldError, Submissions, Submit, SubmitError};
 
 /// The cause of an error with all causes behind it, for one log line at the boundary.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,7 +17,7 @@ use crate::ports::{
     TransitionError,
 };
 use crate::request::{
-    Approver, Event, InvalidTransition, Request, RequestSummary, ResultKept, State, StateKind,
+    Approver, Event, InvalidTransition, Request, RequestSummary, ResultKept, State, StateKind, Version,
 };
 use crate::text::Remark;
 use crate::user::{Actor, Origin, Permission};
@@ -40,6 +41,16 @@ pub enum RequestError {
     NoResult { reason: &'static str },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<TransitionError> for RequestError {
+    fn from(error: TransitionError) -> Self {
+        match error {
+            TransitionError::NotFound => Self::NotFound,
+            TransitionError::Conflict { current } => Self::Conflict { current },
+            TransitionError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// See the module.
@@ -128,6 +139,31 @@ impl Requests {
         self.change(actor, id, RequestAction::Withdraw, Event::Withdraw, origin).await
     }
 
+    /// Asks for a running execution to stop. It is cancelled once the rollback is certain; a commit that was
+    /// faster completes it.
+    pub async fn cancel(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        origin: Origin,
+    ) -> Result<Request, RequestError> {
+        let event = Event::RequestCancel { by: Some(approver(actor)) };
+        self.change(actor, id, RequestAction::Cancel, event, origin).await
+    }
+
+    /// Says of an interrupted request whether it took effect, after somebody has looked.
+    pub async fn resolve(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        committed: bool,
+        note: Remark,
+        origin: Origin,
+    ) -> Result<Request, RequestError> {
+        let event = Event::ResolveByPerson { by: approver(actor), committed, note };
+        self.change(actor, id, RequestAction::Resolve, event, origin).await
+    }
+
     /// Waits until the request is over, or needs a person, or `wait` has passed; then answers with what it is.
     /// With `while_pending` a pending request is waited for as well.
     pub async fn wait(
@@ -137,28 +173,41 @@ impl Requests {
         wait: Duration,
         while_pending: bool,
     ) -> Result<Request, RequestError> {
+        let over = |request: &Request| {
+            let kind = request.state.kind();
+            kind.is_settled() && !(while_pending && kind == StateKind::Pending)
+        };
+        self.wait_until(actor, id, wait, over).await
+    }
+
+    /// Waits until the request differs from the version that the caller has seen, or `wait` has passed.
+    pub async fn wait_for_change(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        seen: Version,
+        wait: Duration,
+    ) -> Result<Request, RequestError> {
+        self.wait_until(actor, id, wait, |request| request.version != seen).await
+    }
+
+    async fn wait_until(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        wait: Duration,
+        reached: impl Fn(&Request) -> bool,
+    ) -> Result<Request, RequestError> {
         let deadline = Instant::now() + wait;
         // Subscribing comes before reading: a change between the two is then seen as news.
         let mut news = self.changes.subscribe();
         loop {
             let request = self.get(actor, id).await?;
-            let kind = request.state.kind();
-            let over = kind.is_settled() && !(while_pending && kind == StateKind::Pending);
-            if over || Instant::now() >= deadline {
+            if reached(&request) || Instant::now() >= deadline {
                 return Ok(request);
             }
             let look_again = deadline.min(Instant::now() + SLOW_POLL);
-            loop {
-                match timeout_at(look_again, news.recv()).await {
-                    Ok(Ok(Change::Request(changed))) if changed == id => break,
-                    Ok(Ok(Change::Request(_) | Change::Jobs | Change::Cancel(_))) => {}
-                    Ok(Err(RecvError::Lagged(_))) | Err(_) => break,
-                    Ok(Err(RecvError::Closed)) => {
-                        tokio::time::sleep_until(look_again).await;
-                        break;
-                    }
-                }
-            }
+            wait_for_news(&mut news, id, look_again).await;
         }
     }
 
@@ -209,14 +258,22 @@ impl Requests {
         let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
         policy::on_request(actor, action, &request)?;
         let change = transition(request, event, Some(actor.user), origin, self.clock.now())?;
-        self.requests.commit(&change).await.map_err(|error| match error {
-            TransitionError::NotFound => RequestError::NotFound,
-            TransitionError::Conflict { current } => RequestError::Conflict { current },
-            TransitionError::Store(error) => RequestError::Store(error),
-        })
+        Ok(self.requests.commit(&change).await?)
     }
 }
 
 fn approver(actor: &Actor) -> Approver {
     Approver { id: actor.user, email: actor.email.clone() }
+}
+
+/// Returns on news of a request, when news was lost, or at the moment given.
+async fn wait_for_news(news: &mut Receiver<Change>, id: RequestId, until: Instant) {
+    loop {
+        match timeout_at(until, news.recv()).await {
+            Ok(Ok(Change::Request(changed))) if changed == id => return,
+            Ok(Ok(Change::Request(_) | Change::Jobs | Change::Cancel(_))) => {}
+            Ok(Err(RecvError::Lagged(_))) | Err(_) => return,
+            Ok(Err(RecvError::Closed)) => return tokio::time::sleep_until(until).await,
+        }
+    }
 }

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ids::{InstanceId, PodId, RequestId};
-use crate::lifecycle::submission_audit;
+use crate::lifecycle::{submission_audit, transition};
 use crate::pod::Pod;
-use crate::policy::{self, Denied};
+use crate::policy::{self, Denied, RequestAction};
 use crate::ports::{Clock, Directory, IdGenerator, RequestStore, StoreError, SubmissionReviewer};
 use crate::request::{
-    Effect, NotificationKind, PodRef, Request, Requester, RunOptions, State, Submission, SubmissionKind,
-    TargetRef,
+    Edit, Effect, Event, NotificationKind, PodRef, Request, Requester, RunOptions, State, Submission,
+    SubmissionKind, TargetRef,
 };
-use crate::review::Refusal;
+use crate::review::{Refusal, Review};
+use crate::services::requests::RequestError;
 use crate::target::{Engine, Target};
 use crate::text::{DatabaseName, Remark, SubmissionText};
-use crate::user::{Actor, Origin};
+use crate::user::{Actor, Origin, Permission};
 
 /// What somebody wants to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +58,37 @@ pub enum SubmitError {
     Store(#[from] StoreError),
 }
 
+/// What a requester changes of a pending request; `None` leaves it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    pub database: Option<DatabaseName>,
+    pub text: Option<SubmissionText>,
+    /// `Some(None)` removes the comments.
+    pub comments: Option<Option<Remark>>,
+    pub options: Option<RunOptions>,
+}
+
+/// Why a request was not changed or submitted again.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Request(error.into())
+    }
+}
+
+impl From<Denied> for ChangeError {
+    fn from(denied: Denied) -> Self {
+        Self::Request(denied.into())
+    }
+}
+
 /// Takes submissions.
 pub struct Submissions {
     pub requests: Arc<dyn RequestStore>,
@@ -80,17 +112,12 @@ impl Submissions {
         submit: Submit,
         origin: Origin,
     ) -> Result<Request, SubmitError> {
-        policy::permission(actor, crate::user::Permission::SubmitRequests)?;
+        policy::permission(actor, Permission::SubmitRequests)?;
         let (target, pod) = self.place(actor, &submit).await?;
         policy::submit(actor, &pod.id, &target)?;
-        let Some(reviewer) = self.reviewers.get(&target.engine) else {
-            let message =
-                format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
-            return Err(SubmitError::Fields(vec![FieldError::new("instanceId", message)]));
-        };
         let submission =
             Submission { kind: submit.kind, text: submit.text, filename: submit.filename, compiled: vec![] };
-        let review = reviewer.review(&submission, target.read_only).await.map_err(SubmitError::Refused)?;
+        let review = self.review(&target, &submission).await?;
         let now = self.clock.now();
         let request = Request {
             id: RequestId::from_uuid(self.ids.new_id()),
@@ -115,27 +142,122 @@ impl Submissions {
         Ok(Request { version: 1, ..request })
     }
 
-    /// Finds the target, the database and the POD, telling all that does not fit at once. A target that the
-    /// person may not see is told from a missing one by nothing.
+    /// Submits what the person has submitted before once more, as a new request, to the target as it is now.
+    pub async fn submit_again(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        origin: Origin,
+    ) -> Result<Request, ChangeError> {
+        let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
+        policy::on_request(actor, RequestAction::Clone, &request)?;
+        let submit = Submit {
+            instance: request.target.instance,
+            database: request.target.database,
+            pod: Some(request.pod.id),
+            kind: request.submission.kind,
+            text: request.submission.text,
+            filename: request.submission.filename,
+            comments: request.comments,
+            options: request.options,
+        };
+        Ok(self.submit(actor, submit, origin).await?)
+    }
+
+    /// Changes a pending request. Approvals that it had do not count any more.
+    pub async fn edit(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        changes: Changes,
+        origin: Origin,
+    ) -> Result<Request, ChangeError> {
+        let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
+        policy::on_request(actor, RequestAction::Edit, &request)?;
+        let old = request.submission.clone();
+        let submit = Submit {
+            instance: request.target.instance.clone(),
+            database: changes.database.unwrap_or_else(|| request.target.database.clone()),
+            pod: Some(request.pod.id.clone()),
+            kind: old.kind,
+            text: changes.text.unwrap_or(old.text),
+            filename: old.filename,
+            comments: changes.comments.unwrap_or_else(|| request.comments.clone()),
+            options: changes.options.unwrap_or_else(|| request.options.clone()),
+        };
+        let (target, pod) = self.place(actor, &submit).await?;
+        policy::submit(actor, &pod.id, &target)?;
+        let submission =
+            Submission { kind: submit.kind, text: submit.text, filename: submit.filename, compiled: vec![] };
+        let edit = Edit {
+            review: self.review(&target, &submission).await?,
+            target: TargetRef::of(&target, submit.database),
+            submission,
+            options: submit.options,
+            limits: target.limits,
+            comments: submit.comments,
+            approvals_needed: target.approvals_needed,
+        };
+        let event = Event::Edit(Box::new(edit));
+        let change = transition(request, event, Some(actor.user), origin, self.clock.now())
+            .map_err(RequestError::from)?;
+        Ok(self.requests.commit(&change).await.map_err(RequestError::from)?)
+    }
+
+    /// Says what a submission would be told, without storing anything or touching the target.
+    pub async fn check(
+        &self,
+        actor: &Actor,
+        instance: &InstanceId,
+        kind: SubmissionKind,
+        text: SubmissionText,
+    ) -> Result<Review, SubmitError> {
+        policy::permission(actor, Permission::SubmitRequests)?;
+        let mut errors = vec![];
+        let target = self.usable_target(actor, instance, &mut errors).await?;
+        let Some(target) = target else { return Err(SubmitError::Fields(errors)) };
+        self.review(&target, &Submission { kind, text, filename: None, compiled: vec![] }).await
+    }
+
+    async fn review(&self, target: &Target, submission: &Submission) -> Result<Review, SubmitError> {
+        let Some(reviewer) = self.reviewers.get(&target.engine) else {
+            let message =
+                format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
+            return Err(SubmitError::Fields(vec![FieldError::new("instanceId", message)]));
+        };
+        reviewer.review(submission, target.read_only).await.map_err(SubmitError::Refused)
+    }
+
+    /// The target, when the person may use it now. One that they may not see is told from a missing one by nothing.
+    async fn usable_target(
+        &self,
+        actor: &Actor,
+        instance: &InstanceId,
+        errors: &mut Vec<FieldError>,
+    ) -> Result<Option<Target>, StoreError> {
+        let target = self.directory.find_target(instance).await?;
+        let Some(target) = target.filter(|t| policy::sees_target(actor, t)) else {
+            let message = "is not an instance that your PODs may use; GET /api/instances lists those";
+            errors.push(FieldError::new("instanceId", message));
+            return Ok(None);
+        };
+        if !target.active {
+            errors.push(FieldError::new("instanceId", "is not active; ask an admin"));
+            return Ok(None);
+        }
+        Ok(Some(target))
+    }
+
+    /// Finds the target, the database and the POD, telling all that does not fit at once.
     async fn place(&self, actor: &Actor, submit: &Submit) -> Result<(Target, Pod), SubmitError> {
         let mut errors = vec![];
-        let target = self.directory.find_target(&submit.instance).await?;
-        let target = target.filter(|t| policy::sees_target(actor, t));
-        match &target {
-            None => errors.push(FieldError::new(
-                "instanceId",
-                "is not an instance that your PODs may use; GET /api/instances lists those",
-            )),
-            Some(target) if !target.active => {
-                errors.push(FieldError::new("instanceId", "is not active; ask an admin"));
-            }
-            Some(target) => {
-                let database = self.directory.find_database(&target.id, &submit.database).await?;
-                if !database.is_some_and(|d| d.active) {
-                    let message =
-                        "is not an active database of this instance; GET /api/instances/{id}/dbs lists those";
-                    errors.push(FieldError::new("databaseName", message));
-                }
+        let target = self.usable_target(actor, &submit.instance, &mut errors).await?;
+        if let Some(target) = &target {
+            let database = self.directory.find_database(&target.id, &submit.database).await?;
+            if !database.is_some_and(|d| d.active) {
+                let message =
+                    "is not an active database of this instance; GET /api/instances/{id}/dbs lists those";
+                errors.push(FieldError::new("databaseName", message));
             }
         }
         let pod = match submit.pod.as_ref().or(actor.pod.as_ref()) {

@@ -8,7 +8,7 @@ use domain::lifecycle::expires_at;
 use domain::request::{
     Approval, Approver, CancelAsked, Completion, Request, Requester, Resolution, ResultKept, State,
 };
-use domain::review::{Finding, Review};
+use domain::review::{Finding, Refusal, Review};
 use domain::target::Limits;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -282,6 +282,17 @@ impl From<&Approver> for PersonView {
 impl From<&Approval> for ApprovalView {
     fn from(approval: &Approval) -> Self {
         Self { by: PersonView::from(&approval.by), at: approval.at, digest: approval.digest.to_string() }
+    }
+}
+
+impl From<&Refusal> for FindingView {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            code: refusal.code.clone(),
+            message: refusal.message.clone(),
+            line: refusal.position.map(|p| p.line),
+            column: refusal.position.map(|p| p.column),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::body::Fields;
 use crate::cursor;
 use crate::error::Problem;
+use crate::formats::{Format, Header};
 
 /// A query or script to be approved and executed.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -83,13 +84,13 @@ impl SubmitBody {
     }
 }
 
-fn is_not(error: domain::ids::InvalidId) -> String {
+pub(super) fn is_not(error: domain::ids::InvalidId) -> String {
     format!("is {error}")
 }
 
 /// The store keeps microseconds; what is finer would make the digest differ after a reading. And its calendar
 /// is shorter than ours: years of four digits are in both.
-fn storable(time: DateTime<Utc>) -> Result<DateTime<Utc>, &'static str> {
+pub(super) fn storable(time: DateTime<Utc>) -> Result<DateTime<Utc>, &'static str> {
     let micros = DateTime::from_timestamp_micros(time.timestamp_micros());
     micros.filter(|time| (1..=9999).contains(&time.year())).ok_or("must be in the years 1 to 9999")
 }
@@ -258,15 +259,35 @@ fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<PageRequest, Problem
 #[into_params(parameter_in = Query)]
 #[garde(allow_unvalidated)]
 pub(crate) struct ResultQuery {
-    /// `json`, which is also the default.
+    /// `json` (the default, all statements), `ndjson` or `csv` (the rows of one statement).
     format: Option<String>,
+    /// For `ndjson` and `csv`: which statement, from 1. Needed when several return rows.
+    pub(crate) statement: Option<u32>,
+    /// For `ndjson` and `csv`: `names` (the default of `csv`), `typed` (as in `id:int4`) or `none` (the default of
+    /// `ndjson`).
+    header: Option<String>,
 }
 
 impl ResultQuery {
-    pub(crate) fn check(&self) -> Result<(), Problem> {
+    pub(crate) fn format(&self) -> Result<Format, Problem> {
+        let header = match self.header.as_deref() {
+            None => None,
+            Some("none") => Some(Header::None),
+            Some("names") => Some(Header::Names),
+            Some("typed") => Some(Header::Typed),
+            Some(_) => return Err(Problem::field("header", "must be names, typed or none")),
+        };
         match self.format.as_deref() {
-            None | Some("json") => Ok(()),
-            Some(_) => Err(Problem::field("format", "must be json")),
+            None | Some("json") if header.is_some() => {
+                Err(Problem::field("header", "is for the formats ndjson and csv"))
+            }
+            None | Some("json") if self.statement.is_some() => {
+                Err(Problem::field("statement", "is for the formats ndjson and csv"))
+            }
+            None | Some("json") => Ok(Format::Json),
+            Some("ndjson") => Ok(Format::Ndjson(header.unwrap_or(Header::None))),
+            Some("csv") => Ok(Format::Csv(header.unwrap_or(Header::Names))),
+            Some(_) => Err(Problem::field("format", "must be json, ndjson or csv")),
         }
     }
 }

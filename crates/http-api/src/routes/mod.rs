@@ -1,7 +1,9 @@
 //! The routes, one module per noun.
 
 pub(crate) mod auth;
+pub(crate) mod changes;
 pub(crate) mod directory;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod requests;
 pub(crate) mod results;

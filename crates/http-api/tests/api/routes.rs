@@ -35,6 +35,11 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
         }
         ("POST", "/api/auth/refresh") => Some(json!({ "refreshToken": SequentialSecrets::nth(1) })),
         ("POST", "/api/queries") => Some(submission()),
+        ("POST", "/api/queries/check") => {
+            Some(json!({ "instanceId": "orders-db", "queryContent": "SELECT 1" }))
+        }
+        ("PATCH", "/api/queries/{id}") => Some(json!({ "comments": "For the audit." })),
+        ("POST", "/api/queries/{id}/resolve") => Some(json!({ "outcome": "failed", "note": "I looked." })),
         ("POST", "/api/queries/{id}/reject") => Some(json!({ "reason": "Please add a WHERE." })),
         (
             "GET",
@@ -43,6 +48,7 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
             | "/api/queries/pending"
             | "/api/queries/{id}"
             | "/api/queries/{id}/result"
+            | "/api/queries/{id}/events"
             | "/api/instances"
             | "/api/instances/{id}/dbs"
             | "/api/pods"
@@ -54,13 +60,19 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
             "/api/auth/logout"
             | "/api/auth/logout-all"
             | "/api/queries/{id}/approve"
-            | "/api/queries/{id}/withdraw",
+            | "/api/queries/{id}/withdraw"
+            | "/api/queries/{id}/clone"
+            | "/api/queries/{id}/cancel",
         ) => None,
         _ => panic!("{method} {path} has no row in this table: add one"),
     };
     let id = match path {
         "/api/instances/{id}/dbs" => "orders-db".to_owned(),
-        "/api/queries/{id}/result" => ada_request(COMPLETED).completed().id.to_string(),
+        "/api/queries/{id}/cancel" => ada_request(EXECUTING).executing().id.to_string(),
+        "/api/queries/{id}/resolve" => ada_request(INTERRUPTED).interrupted().id.to_string(),
+        "/api/queries/{id}/result" | "/api/queries/{id}/events" => {
+            ada_request(COMPLETED).completed().id.to_string()
+        }
         _ => ada_request(PENDING).pending().id.to_string(),
     };
     let call = TestRequest::default().method(method.clone()).uri(&path.replace("{id}", &id));
@@ -72,12 +84,16 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
 
 const PENDING: u64 = 901;
 const COMPLETED: u64 = 902;
+const EXECUTING: u64 = 903;
+const INTERRUPTED: u64 = 904;
 
 /// Puts the requests into a portal that sample calls are about. The refresh token in them is the first that
 /// a portal gives.
 pub(crate) fn furnish(portal: &Portal) {
     portal.put(&ada_request(PENDING).pending());
     portal.put(&ada_request(COMPLETED).completed());
+    portal.put(&ada_request(EXECUTING).executing());
+    portal.put(&ada_request(INTERRUPTED).interrupted());
 }
 
 /// Every cell gets a portal of its own: a withdrawal or a logout must not reach the next one.

@@ -296,6 +296,18 @@ impl Person {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> (StatusCode, Value) {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    /// The body of a good answer, as it is.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.url);
+        let answer = self.client.get(url).bearer_auth(&self.access_token).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.text().await.unwrap()
+    }
+
     /// POST without a body.
     pub(crate) async fn act(&self, path: &str) -> (StatusCode, Value) {
         self.call(Method::POST, path, None).await

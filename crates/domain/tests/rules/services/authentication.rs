@@ -48,7 +48,7 @@ impl Door {
             sessions: world.store.session_store(),
             audit: world.store.audit_log(),
             passwords: passwords.clone(),
-            tokens: Arc::new(FakeTokens),
+            tokens: Arc::new(FakeTokens::new()),
             secrets: Arc::new(SequentialSecrets::new()),
             clock: world.clock.clone(),
             ids: Arc::new(SequentialIds::new()),
