@@ -44,11 +44,23 @@ pub struct PresentedToken {
     pub hash: TokenHash,
 }
 
+/// The password hash that a login was checked against, so that a password which changes meanwhile is noticed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedHash(pub String);
+
+impl fmt::Debug for VerifiedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifiedHash(..)")
+    }
+}
+
 /// A login that is about to be stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewSession {
     pub session: SessionId,
     pub user: UserId,
+    /// What the password was checked against.
+    pub verified: VerifiedHash,
     pub refresh_hash: TokenHash,
     pub device: Option<String>,
     pub ip: Option<String>,

@@ -3,6 +3,8 @@
 //! The store calls the `start_or_refuse`, `lose_contact` and `expire` functions from inside its own
 //! transactions, so that the rule and the row it was decided on cannot drift apart.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::Timestamp;
@@ -83,6 +85,7 @@ pub struct StartFacts {
     pub target: Option<Target>,
     pub database: Option<TargetDatabase>,
     pub pod: Option<Pod>,
+    pub requester_active: bool,
 }
 
 /// Starts an approved request; expires it when its time to wait is over, whatever the reaper does meanwhile;
@@ -114,6 +117,9 @@ fn refusal(request: &Request, facts: &StartFacts) -> Option<&'static str> {
     if !facts.database.as_ref().is_some_and(|d| d.active) {
         return Some("Not executed: the database is not active any more.");
     }
+    if !facts.requester_active {
+        return Some("Not executed: the requester's account is not active any more.");
+    }
     if !facts.pod.as_ref().is_some_and(|p| p.active) {
         return Some("Not executed: the POD is not active any more.");
     }
@@ -123,7 +129,11 @@ fn refusal(request: &Request, facts: &StartFacts) -> Option<&'static str> {
     let now_there = TargetRef::of(target, request.target.database.clone());
     let would_run = request.digest_against(&now_there);
     let approvals = request.state.approvals();
-    let enough = approvals.len() >= usize::from(request.approvals_needed.max(1));
+    let people: BTreeSet<UserId> =
+        approvals.iter().map(|a| a.by.id).filter(|id| !request.is_requester(*id)).collect();
+    // The target may ask for more approvals now than when the request was submitted.
+    let needed = request.approvals_needed.max(target.approvals_needed).max(1);
+    let enough = people.len() >= usize::from(needed);
     if !enough || approvals.iter().any(|a| a.digest != would_run) {
         return Some(
             "Not executed: the instance or the request has changed since the approval. Submit it again.",

@@ -28,7 +28,11 @@ static ADDRESSES: LazyLock<Vec<Address>> = LazyLock::new(|| {
 });
 
 pub(crate) async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let here = ADDRESSES.iter().filter(|address| address.pattern.is_match(request.match_info().as_str()));
+    let path = request.match_info().as_str();
+    let matching: Vec<&Address> = ADDRESSES.iter().filter(|address| address.pattern.is_match(path)).collect();
+    // `/api/queries/check` is more than a request whose id is "check".
+    let exact = matching.iter().any(|address| address.pattern.pattern() == Some(path));
+    let here = matching.iter().filter(|address| !exact || address.pattern.pattern() == Some(path));
     let mut methods: Vec<&str> = here.flat_map(|address| &address.methods).map(String::as_str).collect();
     methods.sort_unstable();
     methods.dedup();

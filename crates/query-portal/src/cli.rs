@@ -38,8 +38,17 @@ pub(crate) enum Command {
     Target(TargetCommand),
     /// A complete portal to try out: its own PostgreSQL, sample users, PODs and data. Nothing else is touched.
     Demo(DemoArgs),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the OpenAPI description of the API.
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration as the server would, and tell everything that is missing or wrong.
+    Check,
 }
 
 #[derive(Debug, Subcommand)]

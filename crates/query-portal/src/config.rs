@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use domain::services::{AuthSettings, ExecutionSettings};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use http_api::{JwtAccessTokens, JwtSettings};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -195,6 +196,36 @@ impl Config {
         bail!("the configuration has mistakes:\n  {}", mistakes.join("\n  "))
     }
 
+    /// What `serve` needs beside settings that can be read: all that is missing or wrong.
+    pub(crate) fn mistakes_for_serving(&self) -> Vec<String> {
+        let mut mistakes = vec![];
+        let mut note =
+            |outcome: anyhow::Result<()>| mistakes.extend(outcome.err().map(|error| format!("{error:#}")));
+        note(self.migration().and_then(|(url, _)| {
+            Url::parse(url.expose_secret())
+                .map(drop)
+                .map_err(|_| anyhow::anyhow!("database.owner_url is not a URL"))
+        }));
+        note(self.database_url().and_then(|url| {
+            Url::parse(url.expose_secret())
+                .map(drop)
+                .map_err(|_| anyhow::anyhow!("database.url is not a URL"))
+        }));
+        note(self.access_tokens().map(drop));
+        note(crate::telemetry::filter(&self.log).map(drop));
+        mistakes.dedup();
+        mistakes
+    }
+
+    pub(crate) fn access_tokens(&self) -> anyhow::Result<JwtAccessTokens> {
+        let settings = JwtSettings {
+            key: self.signing_key()?.clone(),
+            issuer: self.auth.issuer.clone(),
+            audience: self.auth.audience.clone(),
+        };
+        JwtAccessTokens::new(settings).context("auth.signing_key")
+    }
+
     pub(crate) fn database_url(&self) -> anyhow::Result<&SecretString> {
         self.database.url.as_ref().context(
             "database.url is not set: set QUERY_PORTAL_DATABASE__URL to the postgres:// URL of the portal's database",
@@ -210,7 +241,7 @@ impl Config {
         Ok((owner, (role != own).then_some(role)))
     }
 
-    pub(crate) fn signing_key(&self) -> anyhow::Result<&SecretString> {
+    fn signing_key(&self) -> anyhow::Result<&SecretString> {
         self.auth.signing_key.as_ref().context(
             "auth.signing_key is not set: set QUERY_PORTAL_AUTH__SIGNING_KEY, for example to the output of: openssl rand -base64 48",
         )
@@ -257,6 +288,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn load(toml: &str) -> anyhow::Result<Config> {
@@ -295,6 +328,31 @@ mod tests {
                 .unwrap();
         let printed = format!("{config:?}");
         assert!(!printed.contains("hunter"), "{printed}");
+    }
+
+    #[test]
+    fn the_documentation_lists_every_key_and_no_other() {
+        let documented: BTreeSet<String> = include_str!("../../../docs/configuration.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split(" |").next())
+            .flat_map(|keys| keys.split(", ").map(|key| key.trim_matches('`').to_owned()))
+            .collect();
+        let required = ["database.url", "database.owner_url", "auth.signing_key"].map(str::to_owned);
+        let defaults = defaults();
+        let sections = defaults.as_object().unwrap();
+        let known = sections.iter().flat_map(|(section, keys)| {
+            keys.as_object().unwrap().keys().map(move |key| format!("{section}.{key}"))
+        });
+        assert_eq!(documented, known.chain(required).collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn what_serving_needs_is_told_all_at_once() {
+        let config = load("[log]\nlevel = \"no such=filter=\"\n[auth]\nsigning_key = \"short\"\n").unwrap();
+        let mistakes = config.mistakes_for_serving().join("\n");
+        for expected in ["database.url", "auth.signing_key", "log.level"] {
+            assert!(mistakes.contains(expected), "{expected} in {mistakes}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ConfigCommand};
 use crate::config::Config;
 
 #[tokio::main]
@@ -41,6 +41,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Pod(command) => commands::pod(&config()?, command).await,
         Command::Target(command) => commands::target(&config()?, command).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Config(ConfigCommand::Check) => commands::check_config(&config()?),
         Command::Openapi => commands::openapi(),
     }
 }

@@ -45,3 +45,30 @@ impl Notifier for ConsoleNotifier {
 fn printable(c: char) -> char {
     if c.is_control() { ' ' } else { c }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    mod log {
+        use super::*;
+
+        async fn log_notifier() -> Arc<dyn Notifier> {
+            Arc::new(LogNotifier)
+        }
+
+        testkit::notifier_contract!(log_notifier);
+    }
+
+    mod console {
+        use super::*;
+
+        async fn console_notifier() -> Arc<dyn Notifier> {
+            Arc::new(ConsoleNotifier)
+        }
+
+        testkit::notifier_contract!(console_notifier);
+    }
+}

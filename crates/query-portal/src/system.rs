@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use domain::Timestamp;
 use domain::ports::{Clock, IdGenerator, PasswordHasher, SecretGenerator};
 use domain::text::NewPassword;
-use rand::Rng as _;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -42,11 +43,11 @@ impl SecretGenerator for RandomSecrets {
     }
 }
 
-/// `length` characters of 64 kinds: 6 bits each.
+/// `length` characters of 64 kinds: 6 bits each, from the operating system's random source.
 pub(crate) fn random_text(length: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bytes = vec![0_u8; length];
-    rand::rng().fill_bytes(&mut bytes);
+    SysRng.try_fill_bytes(&mut bytes).expect("the operating system has random bytes");
     bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect()
 }
 
@@ -87,23 +88,76 @@ impl PasswordHasher for BcryptPasswords {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
     use super::*;
 
+    /// The lowest work factor that the configuration allows.
+    async fn bcrypt_passwords() -> Arc<dyn PasswordHasher> {
+        Arc::new(BcryptPasswords::new(10).unwrap())
+    }
+
+    testkit::password_contract!(bcrypt_passwords);
+
+    async fn random_secrets() -> Arc<dyn SecretGenerator> {
+        Arc::new(RandomSecrets)
+    }
+
+    testkit::secret_contract!(random_secrets);
+
+    async fn random_ids() -> Arc<dyn IdGenerator> {
+        Arc::new(RandomIds)
+    }
+
+    testkit::id_contract!(random_ids);
+
+    async fn system_clock() -> Arc<dyn Clock> {
+        Arc::new(SystemClock)
+    }
+
+    testkit::clock_contract!(system_clock);
+
     #[tokio::test]
-    async fn passwords_verify_against_their_own_hash_only() {
-        let passwords = BcryptPasswords::new(10).unwrap();
-        let good = SecretString::from("correct horse battery".to_owned());
-        let hash = passwords.hash(&NewPassword::parse(good.clone()).unwrap()).await;
-        assert!(passwords.verify(&good, Some(hash.clone())).await);
-        assert!(!passwords.verify(&SecretString::from("x".repeat(200)), Some(hash.clone())).await);
-        assert!(!passwords.verify(&good, None).await);
-        assert!(!passwords.verify(&good, Some("not a hash".to_owned())).await);
+    async fn two_hashes_of_one_password_differ_and_show_nothing_of_it() {
+        let passwords = bcrypt_passwords().await;
+        let password = NewPassword::parse("correct horse battery".into()).unwrap();
+        let (one, other) = (passwords.hash(&password).await, passwords.hash(&password).await);
+        assert_ne!(one, other);
+        assert!(one.starts_with("$2b$10$") && !one.contains("horse"), "{one}");
+    }
+
+    #[tokio::test]
+    async fn hashes_of_other_work_factors_verify_too() {
+        let password = NewPassword::parse("correct horse battery".into()).unwrap();
+        let older = BcryptPasswords::new(5).unwrap().hash(&password).await;
+        assert!(bcrypt_passwords().await.verify(password.secret(), Some(older)).await);
     }
 
     #[test]
-    fn tokens_are_long_and_differ() {
-        let [a, b] = [RandomSecrets.new_token(), RandomSecrets.new_token()];
-        assert_eq!(a.expose_secret().len(), 43);
-        assert_ne!(a.expose_secret(), b.expose_secret());
+    fn every_place_of_a_secret_takes_every_kind_of_character() {
+        let secrets: Vec<_> = (0..2_000).map(|_| RandomSecrets.new_token()).collect();
+        for place in 0..43 {
+            let kinds: HashSet<u8> = secrets.iter().map(|s| s.expose_secret().as_bytes()[place]).collect();
+            assert_eq!(kinds.len(), 64, "at {place}");
+        }
+    }
+
+    #[test]
+    fn every_bit_of_an_id_that_can_vary_does() {
+        let ids: Vec<_> = (0..200).map(|_| RandomIds.new_id()).collect();
+        assert!(ids.iter().all(|id| id.get_version_num() == 4));
+        let always = ids.iter().fold(u128::MAX, |bits, id| bits & id.as_u128());
+        let never = ids.iter().fold(u128::MAX, |bits, id| bits & !id.as_u128());
+        // Four bits for the version and two for the variant are fixed (RFC 9562 §5.4).
+        assert_eq!((always | never).count_ones(), 6);
+    }
+
+    #[test]
+    fn the_clock_shows_the_time_of_the_system() {
+        let [before, after] =
+            [std::time::SystemTime::now(), std::time::SystemTime::now()].map(chrono::DateTime::<Utc>::from);
+        let slack = std::time::Duration::from_secs(5);
+        assert!((before - slack..after + slack).contains(&SystemClock.now()));
     }
 }

@@ -11,10 +11,7 @@ use crate::config::{Log, LogFormat};
 const SILENCED: [&str; 4] = ["tokio_postgres=off", "postgres=off", "diesel=off", "diesel_async=off"];
 
 pub(crate) fn init(log: &Log) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(&log.level).context("log.level is not a filter like \"info\"")?;
-    for directive in SILENCED {
-        filter = filter.add_directive(directive.parse().context("a built-in log directive")?);
-    }
+    let filter = filter(log)?;
     let registry = tracing_subscriber::registry().with(filter);
     match log.format {
         LogFormat::Json => {
@@ -23,4 +20,13 @@ pub(crate) fn init(log: &Log) -> anyhow::Result<()> {
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
     }
     Ok(())
+}
+
+/// What is let through.
+pub(crate) fn filter(log: &Log) -> anyhow::Result<EnvFilter> {
+    let mut filter = EnvFilter::try_new(&log.level).context("log.level is not a filter like \"info\"")?;
+    for directive in SILENCED {
+        filter = filter.add_directive(directive.parse().context("a built-in log directive")?);
+    }
+    Ok(filter)
 }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use domain::job::WorkerId;
 use domain::ports::{
     AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher,
@@ -15,7 +14,7 @@ use domain::services::{
     Requests, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
-use http_api::{Api, ApiSettings, JwtAccessTokens, JwtSettings, RateLimits};
+use http_api::{Api, ApiSettings, RateLimits};
 use secrets::EnvCredentialSource;
 use store_postgres::{
     PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore,
@@ -75,14 +74,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
     let queue = Arc::new(PgJobQueue::new(store.clone(), Arc::clone(&ids)));
     let results = Arc::new(PgResultStore::new(store.clone()));
     let directory = Arc::new(PgDirectory::new(store.clone()));
-    let tokens: Arc<dyn AccessTokens> = Arc::new(
-        JwtAccessTokens::new(JwtSettings {
-            key: config.signing_key()?.clone(),
-            issuer: config.auth.issuer.clone(),
-            audience: config.auth.audience.clone(),
-        })
-        .context("auth.signing_key")?,
-    );
+    let tokens: Arc<dyn AccessTokens> = Arc::new(config.access_tokens()?);
     let api = ApiSettings {
         authentication: Authentication {
             users: Arc::new(PgUserStore::new(store.clone())),

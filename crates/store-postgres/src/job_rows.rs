@@ -10,7 +10,7 @@ use domain::request::Request;
 use uuid::Uuid;
 
 use crate::error::store_error;
-use crate::schema::{execution_result_chunks, jobs};
+use crate::schema::{execution_result_chunks, jobs, users};
 use crate::target_rows::{DatabaseRow, PodRow, find_database, find_instance, find_pod};
 use crate::transitions::EXECUTE;
 
@@ -135,9 +135,17 @@ pub(crate) async fn facts(
     let target = find_instance(connection, instance).await.map_err(store_error)?;
     let database = find_database(connection, instance, request.target.database.as_str()).await;
     let pod = find_pod(connection, request.pod.id.as_str()).await.map_err(store_error)?;
+    let requester_active = users::table
+        .find(request.requester.id.as_uuid())
+        .select(users::is_active)
+        .get_result(connection)
+        .await
+        .optional()
+        .map_err(store_error)?;
     Ok(StartFacts {
         target: target.map(|(row, pods)| row.read(pods)).transpose()?,
         database: database.map_err(store_error)?.map(DatabaseRow::read).transpose()?,
         pod: pod.map(PodRow::read).transpose()?,
+        requester_active: requester_active.unwrap_or(false),
     })
 }

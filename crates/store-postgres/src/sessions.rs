@@ -17,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::audit::record;
-use crate::error::{rejected, store_error};
+use crate::error::store_error;
 use crate::pool::PgStore;
 use crate::principal;
 use crate::schema::{access_token_blacklist, refresh_tokens, user_token_invalidation, users};
@@ -50,15 +50,20 @@ struct TokenRow {
 
 #[async_trait]
 impl SessionStore for PgSessionStore {
-    async fn open(&self, session: &NewSession, audit: &AuditEntry) -> Result<(), StoreError> {
+    async fn open(&self, session: &NewSession, audit: &AuditEntry) -> Result<bool, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let noted = diesel::update(users::table.find(session.user.as_uuid()))
+        let verified = users::table
+            .find(session.user.as_uuid())
+            .filter(users::is_active)
+            .filter(users::password_hash.eq(&session.verified.0));
+        let noted = diesel::update(verified)
             .set(users::last_login.eq(audit.at))
             .execute(&mut *transaction)
             .await
             .map_err(store_error)?;
         if noted == 0 {
-            return Err(rejected("a session needs a user that exists"));
+            transaction.rollback().await?;
+            return Ok(false);
         }
         let ip: Option<String> = session.ip.as_ref().map(|ip| ip.chars().take(64).collect());
         diesel::insert_into(refresh_tokens::table)
@@ -76,7 +81,7 @@ impl SessionStore for PgSessionStore {
             .map_err(store_error)?;
         record(&mut transaction, audit).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     async fn rotate(

@@ -73,10 +73,10 @@ fn a_fake_token_says_what_was_signed_until_it_expires() {
         issued_at: at(0),
         expires_at: at(60),
     };
-    let token = FakeTokens.sign(&claims);
-    assert_eq!(FakeTokens.verify(token.expose_secret(), at(59)), Ok(claims));
-    assert_eq!(FakeTokens.verify(token.expose_secret(), at(60)), Err(InvalidToken::Expired));
-    assert_eq!(FakeTokens.verify("fake.x", at(0)), Err(InvalidToken::Invalid));
+    let token = FakeTokens::new().sign(&claims);
+    assert_eq!(FakeTokens::new().verify(token.expose_secret(), at(59)), Ok(claims));
+    assert_eq!(FakeTokens::new().verify(token.expose_secret(), at(60)), Err(InvalidToken::Expired));
+    assert_eq!(FakeTokens::new().verify("fake.x", at(0)), Err(InvalidToken::Invalid));
 }
 
 #[tokio::test]

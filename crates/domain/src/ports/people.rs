@@ -79,8 +79,10 @@ pub trait UserStore: Send + Sync {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Stores a login with its first refresh token, notes `last_login`, and writes the audit entry, in one transaction.
-    async fn open(&self, session: &NewSession, audit: &AuditEntry) -> Result<(), StoreError>;
+    /// Stores a login with its first refresh token, notes `last_login`, and writes the audit entry, in one
+    /// transaction. MUST do nothing and answer false when the account is not active, or its password hash is not
+    /// the verified one, at that moment: the password may have been changed since it was checked.
+    async fn open(&self, session: &NewSession, audit: &AuditEntry) -> Result<bool, StoreError>;
 
     /// Trades a refresh token for the next one. MUST be atomic: of two calls with the same token one is
     /// [`Rotation::Rotated`] and the other [`Rotation::Reused`]. A reuse MUST revoke every token of the session

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::Timestamp;
 use crate::audit::{AuditEntry, Entity, EntityKind};
-use crate::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash};
+use crate::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash, VerifiedHash};
 use crate::ids::{SessionId, UserId};
 use crate::ports::{
     AccessTokens, AuditLog, Clock, IdGenerator, InvalidToken, PasswordHasher, SecretGenerator, SessionStore,
@@ -96,34 +96,41 @@ impl Authentication {
         let found = self.users.find_by_email(email).await?;
         let hash = found.as_ref().map(|f| f.password_hash.clone());
         let matches = self.passwords.verify(password, hash).await;
-        let now = self.clock.now();
-        let Some(user) = found.map(|f| f.user).filter(|user| matches && user.active) else {
-            self.audit
-                .record(AuditEntry {
-                    user: None,
-                    action: "session.login_failed".to_owned(),
-                    entity: Entity::new(EntityKind::User, email),
-                    old_values: None,
-                    new_values: None,
-                    origin: origin.clone(),
-                    at: now,
-                })
-                .await?;
-            return Err(AuthError::WrongLogin);
+        let Some(found) = found.filter(|found| matches && found.user.active) else {
+            return self.login_failed(email, origin).await;
         };
+        let now = self.clock.now();
+        let user = found.user;
         let session = SessionId::from_uuid(self.ids.new_id());
         let refresh_token = self.secrets.new_token();
         let new = NewSession {
             session,
             user: user.id,
+            verified: VerifiedHash(found.password_hash),
             refresh_hash: TokenHash::of(refresh_token.expose_secret()),
             device: origin.user_agent.clone(),
             ip: origin.ip.clone(),
             expires_at: now + self.settings.session_ttl,
         };
         let audit = session_audit("session.login", user.id, session, origin, now);
-        self.sessions.open(&new, &audit).await?;
+        if !self.sessions.open(&new, &audit).await? {
+            return self.login_failed(email, origin).await;
+        }
         Ok(self.tokens_for(user, session, refresh_token, now))
+    }
+
+    async fn login_failed(&self, email: &Email, origin: &Origin) -> Result<LoggedIn, AuthError> {
+        let entry = AuditEntry {
+            user: None,
+            action: "session.login_failed".to_owned(),
+            entity: Entity::new(EntityKind::User, email),
+            old_values: None,
+            new_values: None,
+            origin: origin.clone(),
+            at: self.clock.now(),
+        };
+        self.audit.record(entry).await?;
+        Err(AuthError::WrongLogin)
     }
 
     /// Trades a refresh token for new tokens; the old one is used up.

@@ -23,6 +23,7 @@ fn facts() -> StartFacts {
         target: Some(target("orders-db").build()),
         database: Some(target_database("orders")),
         pod: Some(pod("payments").build()),
+        requester_active: true,
     }
 }
 
@@ -55,6 +56,19 @@ fn refusal(request: Request, facts: &StartFacts) -> String {
 
 const CHANGED: &str =
     "Not executed: the instance or the request has changed since the approval. Submit it again.";
+
+#[test]
+fn a_request_of_somebody_who_is_not_active_any_more_is_refused() {
+    let facts = changed(|facts| facts.requester_active = false);
+    let message = refusal(request().approved(), &facts);
+    assert_eq!(message, "Not executed: the requester's account is not active any more.");
+}
+
+#[test]
+fn a_target_that_asks_for_more_approvals_than_were_given_is_not_reached() {
+    let facts = changed(|facts| facts.target = Some(target("orders-db").approvals_needed(2).build()));
+    assert_eq!(refusal(request().approved(), &facts), CHANGED);
+}
 
 #[test]
 fn an_approved_request_starts_while_nothing_has_changed() {
@@ -168,7 +182,6 @@ fn a_change_that_the_approval_does_not_bind_to_refuses_nothing() {
         let target = facts.target.as_mut().expect("there is one");
         target.description = Some("Renamed.".to_owned());
         target.limits.timeout = Duration::from_secs(1);
-        target.approvals_needed = 2;
         target.pods.push(testkit::builders::pod_id("orders"));
     });
     assert_eq!(start(request().approved(), &facts).event, EventKind::Start);

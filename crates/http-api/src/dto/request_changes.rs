@@ -1,5 +1,10 @@
 //! What clients send about requests that are there already, and about texts that are not submitted yet.
 
+#![expect(
+    clippy::option_option,
+    reason = "a field that is left out, one that is null and a value are three things"
+)]
+
 use chrono::{DateTime, Utc};
 use domain::ids::InstanceId;
 use domain::request::{RunOptions, SubmissionKind};

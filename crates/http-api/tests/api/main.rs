@@ -1,5 +1,6 @@
 //! The whole app, driven over an in-memory store, fakes and real access tokens.
 
+mod contract;
 mod headers;
 mod input;
 mod logs;

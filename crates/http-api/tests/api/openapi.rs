@@ -89,6 +89,9 @@ async fn every_operation_says_who_may_call_it_what_it_takes_and_what_it_answers(
             let content = response["content"].as_object();
             match status.as_str() {
                 "204" => assert!(content.is_none(), "{place}"),
+                "200" if path.ends_with("/events") => {
+                    assert!(content.is_some_and(|c| c.contains_key("text/event-stream")));
+                }
                 // A result is written by hand, row by row: its form is in the words of the operation.
                 "200" if path.ends_with("/result") => {
                     assert!(content.is_some_and(|c| c.contains_key("application/json")));

@@ -219,11 +219,21 @@ async fn a_failed_execution_says_why_and_has_no_result() {
 }
 
 #[actix_web::test]
-async fn a_result_is_json_or_nothing() {
+async fn a_form_that_there_is_not_is_refused_before_anything_else() {
     let portal = Portal::new().await;
     let id = portal.submit().await;
-    for format in ["csv", "JSON", ""] {
-        let answer = portal.get("ada", &format!("/api/queries/{id}/result?format={format}")).await;
-        assert_eq!(answer.verdict(), "400 validation", "{format:?}");
+    for query in [
+        "format=CSV",
+        "format=JSON",
+        "format=",
+        "format=xml",
+        "format=csv&header=bold",
+        "format=json&header=names",
+        "statement=1",
+    ] {
+        let answer = portal.get("ada", &format!("/api/queries/{id}/result?{query}")).await;
+        assert_eq!(answer.verdict(), "400 validation", "{query:?}");
     }
+    let answer = portal.get("ada", &format!("/api/queries/{id}/result?format=csv")).await;
+    assert_eq!(answer.verdict(), "409 no_result");
 }

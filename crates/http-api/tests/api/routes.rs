@@ -159,16 +159,34 @@ async fn every_route_answers_every_role_as_this_table_says() {
     POST /api/queries
         nobody: 401 token_missing | ada: 201 | bob: 201 | grace: 201 |
         linus: 400 validation | root: 403 pod_without_access | olga: 403 permission | vera: 403 permission
+    POST /api/queries/check
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 400 validation | root: 200 | olga: 403 permission | vera: 403 permission
     GET /api/queries/pending
         nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
     GET /api/queries/{id}
         nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
         linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    PATCH /api/queries/{id}
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 403 not_requester |
+        linus: 403 not_visible | root: 403 not_requester | olga: 403 not_visible | vera: 403 not_visible
     POST /api/queries/{id}/approve
         nobody: 401 token_missing | ada: 403 own_request | bob: 403 not_visible | grace: 200 |
         linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/queries/{id}/cancel
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/queries/{id}/clone
+        nobody: 401 token_missing | ada: 201 | bob: 403 not_visible | grace: 403 not_requester |
+        linus: 403 not_visible | root: 403 not_requester | olga: 403 not_visible | vera: 403 not_visible
+    GET /api/queries/{id}/events
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
     POST /api/queries/{id}/reject
+        nobody: 401 token_missing | ada: 403 own_request | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/queries/{id}/resolve
         nobody: 401 token_missing | ada: 403 own_request | bob: 403 not_visible | grace: 200 |
         linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
     GET /api/queries/{id}/result
@@ -196,6 +214,11 @@ async fn a_wrong_method_on_a_known_address_says_which_methods_there_are() {
         allowed.sort_unstable();
         let uri = path.replace("{id}", "anything");
         for method in ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"] {
+            // There the word in the path is taken for the id of a request to change, which it is not.
+            let taken_for_an_id = matches!(path.as_str(), "/api/queries/check" | "/api/queries/pending");
+            if allowed.contains(&method) || (method == "PATCH" && taken_for_an_id) {
+                continue;
+            }
             let method = Method::from_bytes(method.as_bytes()).expect("it is a token");
             let answer = portal.send_as("root", TestRequest::default().method(method).uri(&uri)).await;
             assert_eq!(answer.verdict(), "405 method_not_allowed", "{uri}");

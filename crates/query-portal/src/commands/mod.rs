@@ -36,6 +36,17 @@ pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
     }
 }
 
+/// Tells everything that keeps `serve` from starting with this configuration.
+pub(crate) fn check_config(config: &Config) -> anyhow::Result<()> {
+    let mistakes = config.mistakes_for_serving();
+    if mistakes.is_empty() {
+        return say(
+            "The configuration is complete. Whether the database answers is what /health/ready tells.",
+        );
+    }
+    anyhow::bail!("the configuration is not complete:\n  {}", mistakes.join("\n  "))
+}
+
 /// Prints the description of the API.
 pub(crate) fn openapi() -> anyhow::Result<()> {
     say(&http_api::openapi_document().to_pretty_json()?)

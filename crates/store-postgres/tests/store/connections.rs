@@ -14,7 +14,7 @@ fn unavailable<T: std::fmt::Debug>(outcome: Result<T, StoreError>) {
 }
 
 /// A port that nobody listens on.
-fn closed_port() -> u16 {
+pub(crate) fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

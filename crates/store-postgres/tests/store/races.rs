@@ -201,12 +201,12 @@ async fn a_login_in_the_second_of_a_logout_everywhere_works_and_older_tokens_do_
     let sessions = world.process().sessions;
     let ada = user("ada").build().id;
     let before = new_session(ada, "before");
-    sessions.open(&before, &entry("session.open")).await.unwrap();
+    assert!(sessions.open(&before, &entry("session.open")).await.unwrap());
     // The token says second 10, the logout comes at 10.7 and the next login at 10.9 says second 10 again.
     let logout = at(10) + TimeDelta::milliseconds(700);
     sessions.close_all(ada, logout, &entry("session.close_all")).await.unwrap();
     let after = new_session(ada, "after");
-    sessions.open(&after, &entry("session.open")).await.unwrap();
+    assert!(sessions.open(&after, &entry("session.open")).await.unwrap());
     assert_eq!(sessions.principal(&presented(&before, at(10))).await.unwrap(), None);
     assert!(sessions.principal(&presented(&after, at(10))).await.unwrap().is_some());
     assert_eq!(sessions.principal(&presented(&after, at(9))).await.unwrap(), None);
@@ -220,7 +220,7 @@ async fn no_token_survives_a_logout_everywhere_that_races_a_rotation() {
     for round in 0..15 {
         let (first, second) = (format!("{round}-1"), format!("{round}-2"));
         let session = new_session(ada, &first);
-        sessions[0].open(&session, &entry("session.open")).await.unwrap();
+        assert!(sessions[0].open(&session, &entry("session.open")).await.unwrap());
         let hash = domain::auth::TokenHash::of;
         let (one, two) = (sessions[0].clone(), sessions[1].clone());
         let (from, to) = (hash(&first), hash(&second));

@@ -159,10 +159,14 @@ impl Db {
 
     pub(crate) async fn finish(self) {
         drop((self.executor, self.admin));
-        let server = connect("postgres").await;
-        server.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await.unwrap();
-        server.batch_execute(&format!("DROP ROLE {}", self.role)).await.unwrap();
+        remove(&self.name, &self.role).await;
     }
+}
+
+pub(crate) async fn remove(database: &str, role: &str) {
+    let server = connect("postgres").await;
+    server.batch_execute(&format!("DROP DATABASE {database} WITH (FORCE)")).await.unwrap();
+    server.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
 }
 
 fn target(port: u16) -> Target {

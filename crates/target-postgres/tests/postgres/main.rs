@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
 mod connecting;
+mod contract;
 mod ending;
 mod harness;
+mod hostile;
 mod running;
 mod tls;
 mod values;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use domain::Timestamp;
-use domain::auth::{AccessClaims, NewSession, PresentedToken, TokenHash};
+use domain::auth::{AccessClaims, NewSession, PresentedToken, TokenHash, VerifiedHash};
 use domain::ids::{SessionId, UserId};
 use domain::ports::NewUser;
 use domain::request::Approver;
@@ -147,6 +147,7 @@ pub fn new_session(user: UserId, refresh: &str) -> NewSession {
     NewSession {
         session: SessionId::from_uuid(uuid_for(&format!("session/{refresh}"))),
         user,
+        verified: VerifiedHash(format!("plain:{TEST_PASSWORD}")),
         refresh_hash: TokenHash::of(refresh),
         device: Some("Firefox on Linux".to_owned()),
         ip: Some("192.0.2.7".to_owned()),

@@ -11,6 +11,7 @@ use domain::target::Limits;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
+use super::ready;
 use crate::fakes::CollectingSink;
 
 /// A small program that every engine can run. "Writes" means: adds rows to one place that
@@ -54,10 +55,6 @@ pub trait ExecutorHarness: Send + Sync {
 
 type Harness = Arc<dyn ExecutorHarness>;
 type Outcome = Result<ExecutionReport, ExecutionError>;
-
-async fn ready(harness: Harness) -> Harness {
-    harness
-}
 
 async fn run(h: &Harness, program: Program, limits: Limits, sink: &mut CollectingSink) -> Outcome {
     h.executor().execute(&h.order(program, limits), sink, CancellationToken::new()).await

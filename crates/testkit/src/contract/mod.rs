@@ -8,10 +8,20 @@
 //! testkit::store_contract!(fresh_world);
 //! ```
 //!
-//! Executors pass [`executor_contract!`](crate::executor_contract) in the same way.
+//! The other ports have a macro each in the same way: [`executor_contract!`](crate::executor_contract),
+//! [`reviewer_contract!`](crate::reviewer_contract), [`access_token_contract!`](crate::access_token_contract),
+//! [`password_contract!`](crate::password_contract), [`credential_contract!`](crate::credential_contract),
+//! [`secret_contract!`](crate::secret_contract), [`id_contract!`](crate::id_contract),
+//! [`clock_contract!`](crate::clock_contract), [`notifier_contract!`](crate::notifier_contract) and
+//! [`health_contract!`](crate::health_contract).
 
 mod scene;
 mod stores;
+
+/// For rules that need no more preparation than what the adapter's test gives.
+async fn ready<T>(given: T) -> T {
+    given
+}
 
 /// Declares rules, and a macro that makes a test of each, so that no list has to be kept by hand.
 ///
@@ -45,20 +55,31 @@ macro_rules! rules {
 pub mod audit;
 pub mod changes;
 pub mod claims;
+pub mod credentials;
 pub mod directory;
 pub mod executor;
 pub mod expiry;
+pub mod generators;
+pub mod health;
 pub mod leases;
 pub mod lists;
 pub mod notifications;
+pub mod notifier;
+pub mod passwords;
 pub mod requests;
 pub mod results;
+pub mod reviewer;
 pub mod sessions;
 pub mod states;
+pub mod tokens;
 pub mod users;
 
+pub use credentials::{CredentialHarness, Login};
 pub use executor::{ExecutorHarness, Program};
+pub use health::HealthHarness;
+pub use reviewer::{ReviewerHarness, Sample};
 pub use stores::{AuditRow, StoreProbe, Stores};
+pub use tokens::TokenHarness;
 
 /// Makes a test of every rule for the ports of the store. The argument is an async function without
 /// arguments that returns the [`Stores`] of a fresh world.
@@ -128,6 +149,114 @@ macro_rules! executor_contract {
         mod executor {
             use super::*;
             $crate::__executor_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for reviewers. The argument is an async function without arguments that
+/// returns an `Arc<dyn ReviewerHarness>`.
+#[macro_export]
+macro_rules! reviewer_contract {
+    ($make:path) => {
+        mod submission_reviewer {
+            use super::*;
+            $crate::__reviewer_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for makers of access tokens. The argument is an async function without arguments that
+/// returns an `Arc<dyn TokenHarness>`.
+#[macro_export]
+macro_rules! access_token_contract {
+    ($make:path) => {
+        mod access_tokens {
+            use super::*;
+            $crate::__token_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for password hashers. The argument is an async function without arguments that
+/// returns an `Arc<dyn PasswordHasher>`.
+#[macro_export]
+macro_rules! password_contract {
+    ($make:path) => {
+        mod password_hasher {
+            use super::*;
+            $crate::__password_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for credential sources. The argument is an async function without arguments that
+/// returns an `Arc<dyn CredentialHarness>`.
+#[macro_export]
+macro_rules! credential_contract {
+    ($make:path) => {
+        mod credential_source {
+            use super::*;
+            $crate::__credential_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for makers of secrets. The argument is an async function without arguments that
+/// returns an `Arc<dyn SecretGenerator>`.
+#[macro_export]
+macro_rules! secret_contract {
+    ($make:path) => {
+        mod secret_generator {
+            use super::*;
+            $crate::__secret_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for makers of ids. The argument is an async function without arguments that
+/// returns an `Arc<dyn IdGenerator>`.
+#[macro_export]
+macro_rules! id_contract {
+    ($make:path) => {
+        mod id_generator {
+            use super::*;
+            $crate::__id_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for clocks. The argument is an async function without arguments that
+/// returns an `Arc<dyn Clock>`.
+#[macro_export]
+macro_rules! clock_contract {
+    ($make:path) => {
+        mod clock {
+            use super::*;
+            $crate::__clock_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for notifiers. The argument is an async function without arguments that
+/// returns an `Arc<dyn Notifier>`.
+#[macro_export]
+macro_rules! notifier_contract {
+    ($make:path) => {
+        mod notifier {
+            use super::*;
+            $crate::__notifier_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for checks of health. The argument is an async function without arguments that
+/// returns an `Arc<dyn HealthHarness>`.
+#[macro_export]
+macro_rules! health_contract {
+    ($make:path) => {
+        mod health {
+            use super::*;
+            $crate::__health_rules!($make);
         }
     };
 }

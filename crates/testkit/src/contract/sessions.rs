@@ -4,6 +4,7 @@ use domain::Timestamp;
 use domain::audit::EntityKind;
 use domain::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash};
 use domain::ids::{SessionId, UserId};
+use domain::ports::UserUpdate;
 use domain::user::Permission;
 
 use super::scene::{Scene, entry, entry_at, id_of};
@@ -13,7 +14,7 @@ use crate::builders::{at, email, new_session, pod, pod_id, presented, user, uuid
 async fn open(w: &Scene, name: &str, refresh: &str) -> NewSession {
     let session = new_session(id_of(name), refresh);
     let audit = entry_at("session.open", EntityKind::Session, &session.session.to_string(), at(5));
-    w.sessions.open(&session, &audit).await.expect("a new session");
+    assert!(w.sessions.open(&session, &audit).await.expect("a new session"));
     session
 }
 
@@ -41,6 +42,25 @@ rules! { ($) __session_rules in sessions, stores: Stores => Scene::set_up;
         let ada = w.users.find(session.user).await.expect("the store answers").expect("she exists");
         assert_eq!(ada.last_login, Some(at(5)));
         assert_eq!(w.trail(EntityKind::Session, session.session).await, ["session.open"]);
+    }
+
+    async fn a_password_or_account_that_changed_while_it_was_checked_opens_nothing(w) {
+        let ada = id_of("ada");
+        let session = new_session(ada, "ada-1");
+        let audit = entry_at("session.open", EntityKind::Session, &session.session.to_string(), at(5));
+        let change = UserUpdate { password_hash: Some("plain:another".to_owned()), ..UserUpdate::default() };
+        let changed = entry("user.update", EntityKind::User, &ada.to_string());
+        w.users.update(ada, &change, &changed).await.expect("ada exists");
+        assert!(!w.sessions.open(&session, &audit).await.expect("the store answers"));
+        let bob = NewSession { user: id_of("bob"), ..new_session(id_of("bob"), "bob-1") };
+        let change = UserUpdate { active: Some(false), ..UserUpdate::default() };
+        w.users.update(bob.user, &change, &changed).await.expect("bob exists");
+        assert!(!w.sessions.open(&bob, &audit).await.expect("the store answers"));
+        for (session, refresh) in [(&session, "ada-1"), (&bob, "bob-1")] {
+            assert_eq!(rotate(&w, refresh, "next", at(10)).await, Rotation::Invalid);
+            assert_eq!(principal(&w, &presented(session, at(6))).await, None);
+        }
+        assert!(w.trail(EntityKind::Session, session.session).await.is_empty());
     }
 
     async fn a_refresh_token_is_traded_for_the_next_one_again_and_again(w) {

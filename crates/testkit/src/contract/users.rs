@@ -38,7 +38,7 @@ async fn found(w: &Scene, id: UserId) -> User {
 async fn open(w: &Scene, id: UserId, refresh: &str) -> NewSession {
     let session = new_session(id, refresh);
     let audit = entry("session.open", EntityKind::Session, &session.session.to_string());
-    w.sessions.open(&session, &audit).await.expect("a new session");
+    assert!(w.sessions.open(&session, &audit).await.expect("a new session"));
     session
 }
 

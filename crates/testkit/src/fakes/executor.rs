@@ -198,7 +198,8 @@ fn report(rows: &[String], kept: usize) -> ExecutionReport {
     ExecutionReport { statements: vec![statement], notices: vec![], duration: Duration::from_millis(5) }
 }
 
-/// A reviewer that takes everything for one reading statement, until it is told otherwise.
+/// A reviewer that takes everything for one reading statement, until it is told otherwise. What changes
+/// something is refused on a read-only target.
 #[derive(Debug)]
 pub struct FakeReviewer {
     engine: Engine,
@@ -233,7 +234,12 @@ impl SubmissionReviewer for FakeReviewer {
         self.engine
     }
 
-    async fn review(&self, _submission: &Submission, _read_only: bool) -> Result<Review, Refusal> {
-        lock(&self.answer).clone()
+    async fn review(&self, _submission: &Submission, read_only: bool) -> Result<Review, Refusal> {
+        let review = lock(&self.answer).clone()?;
+        if read_only && review.effect != Effect::Read {
+            let message = "The target is read-only.".to_owned();
+            return Err(Refusal { code: "read_only".to_owned(), message, position: None });
+        }
+        Ok(review)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use chrono::DateTime;
 use domain::Timestamp;
-use domain::auth::AccessClaims;
+use domain::auth::{AccessClaims, TokenHash};
 use domain::execution::Credentials;
 use domain::ports::{AccessTokens, CredentialError, CredentialSource, InvalidToken, PasswordHasher};
 use domain::target::{CredentialRef, CredentialSourceKind};
@@ -30,23 +30,40 @@ impl PasswordHasher for PlainPasswords {
     }
 }
 
-/// Writes the claims into the token as they are: `fake.<user>.<session>.<issued>.<expires>`, times in
-/// microseconds. Anybody can forge one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FakeTokens;
+/// Writes the claims into the token as they are: `fake.<user>.<session>.<issued>.<expires>.<check>`, times in
+/// microseconds. The check tells makers of different names apart and texts that were changed, but there is no
+/// secret in it: anybody can forge one.
+#[derive(Clone, Debug, Default)]
+pub struct FakeTokens {
+    name: String,
+}
 
 impl FakeTokens {
-    fn read(token: &str) -> Option<AccessClaims> {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A maker whose tokens only makers of the same name accept.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+
+    fn check(&self, payload: &str) -> String {
+        TokenHash::of(&format!("{}/{payload}", self.name)).as_str()[..16].to_owned()
+    }
+
+    fn read(&self, token: &str) -> Option<AccessClaims> {
         let moment = |text: &str| DateTime::from_timestamp_micros(text.parse().ok()?);
-        let parts: Vec<&str> = token.split('.').collect();
-        let [_, user, session, issued, expires] = parts[..] else { return None };
+        let (payload, check) = token.rsplit_once('.')?;
+        let parts: Vec<&str> = payload.split('.').collect();
+        let ["fake", user, session, issued, expires] = parts[..] else { return None };
         let claims = AccessClaims {
             user: user.parse().ok()?,
             session: session.parse().ok()?,
             issued_at: moment(issued)?,
             expires_at: moment(expires)?,
         };
-        (parts[0] == "fake").then_some(claims)
+        (check == self.check(payload)).then_some(claims)
     }
 }
 
@@ -54,32 +71,40 @@ impl AccessTokens for FakeTokens {
     fn sign(&self, claims: &AccessClaims) -> SecretString {
         let AccessClaims { user, session, issued_at, expires_at } = claims;
         let (issued, expires) = (issued_at.timestamp_micros(), expires_at.timestamp_micros());
-        format!("fake.{user}.{session}.{issued}.{expires}").into()
+        let payload = format!("fake.{user}.{session}.{issued}.{expires}");
+        format!("{payload}.{}", self.check(&payload)).into()
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, InvalidToken> {
-        let claims = Self::read(token).ok_or(InvalidToken::Invalid)?;
+        let claims = self.read(token).ok_or(InvalidToken::Invalid)?;
         if claims.expires_at <= now { Err(InvalidToken::Expired) } else { Ok(claims) }
     }
 }
 
-/// A credential source that knows what it was told.
+/// A credential source that knows what it was told. A login without a user name or a password is malformed.
 #[derive(Debug)]
 pub struct FakeCredentials {
     kind: CredentialSourceKind,
+    prefixes: Vec<String>,
     known: Mutex<HashMap<String, Credentials>>,
     failures: Mutex<Vec<CredentialError>>,
 }
 
 impl FakeCredentials {
     pub fn new(kind: CredentialSourceKind) -> Self {
-        Self { kind, known: Mutex::default(), failures: Mutex::default() }
+        Self { kind, prefixes: vec![], known: Mutex::default(), failures: Mutex::default() }
     }
 
     /// Keeps a login under a reference.
     pub fn with(self, reference: &str, username: &str, password: &str) -> Self {
         let credentials = Credentials { username: username.to_owned(), password: password.into() };
         lock(&self.known).insert(reference.to_owned(), credentials);
+        self
+    }
+
+    /// Admits references with this prefix, and no longer those with any.
+    pub fn admits(mut self, prefix: &str) -> Self {
+        self.prefixes.push(prefix.to_owned());
         self
     }
 
@@ -106,6 +131,14 @@ impl CredentialSource for FakeCredentials {
         if !failures.is_empty() {
             return Err(failures.remove(0));
         }
-        lock(&self.known).get(&reference.reference).cloned().ok_or(CredentialError::NotFound)
+        let admitted = |prefix: &String| reference.reference.starts_with(prefix);
+        if !self.prefixes.is_empty() && !self.prefixes.iter().any(admitted) {
+            return Err(CredentialError::Forbidden);
+        }
+        let found = lock(&self.known).get(&reference.reference).cloned().ok_or(CredentialError::NotFound)?;
+        if found.username.is_empty() || found.password.expose_secret().is_empty() {
+            return Err(CredentialError::Malformed { reason: "a part of the login is empty".to_owned() });
+        }
+        Ok(found)
     }
 }

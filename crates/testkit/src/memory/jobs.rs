@@ -149,6 +149,7 @@ fn start(
             .get(&request.target.instance)
             .and_then(|all| all.get(&request.target.database).cloned()),
         pod: world.pods.get(&request.pod.id).cloned(),
+        requester_active: world.accounts.get(&request.requester.id).is_some_and(|a| a.user.active),
     };
     let run = Run { job: world.jobs[index].id, worker: worker.0.clone(), started_at: now };
     let transition = lifecycle::start_or_refuse(request, &facts, run, now).map_err(impossible)?;

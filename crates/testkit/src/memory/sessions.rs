@@ -13,7 +13,7 @@ use super::{InMemoryStore, rejected};
 
 #[async_trait]
 impl SessionStore for InMemoryStore {
-    async fn open(&self, session: &NewSession, audit: &AuditEntry) -> Result<(), StoreError> {
+    async fn open(&self, session: &NewSession, audit: &AuditEntry) -> Result<bool, StoreError> {
         self.atomically(|world| {
             if world.sessions.contains_key(&session.session)
                 || world.refresh_tokens.contains_key(&session.refresh_hash)
@@ -22,13 +22,16 @@ impl SessionStore for InMemoryStore {
             }
             let account =
                 world.accounts.get_mut(&session.user).ok_or_else(|| rejected("the user is unknown"))?;
+            if !account.user.active || account.password_hash != session.verified.0 {
+                return Ok(false);
+            }
             account.user.last_login = Some(audit.at);
             let token = RefreshToken { session: session.session, used: false };
             world.refresh_tokens.insert(session.refresh_hash.clone(), token);
             let opened = Session { user: session.user, expires_at: session.expires_at, revoked: false };
             world.sessions.insert(session.session, opened);
             world.audit.push(audit.clone());
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -216,6 +216,8 @@ impl ExecutionWorker {
     /// until the lease is lost for certain, or, in a process that has to stop, for one lease more.
     async fn finish(&self, lease: &Lease, id: RequestId, outcome: Outcome, drain: &CancellationToken) {
         let begun = tokio::time::Instant::now();
+        let mut outcome = outcome;
+        let mut shortened = false;
         let mut pause = Duration::from_millis(100);
         loop {
             match self.try_finish(lease, id, &outcome).await {
@@ -227,7 +229,19 @@ impl ExecutionWorker {
                     tracing::error!(request = %id, "the lease was lost before the outcome could be written");
                     return;
                 }
-                Err(error) => {
+                // What the store refuses once it refuses for ever: the outcome is written without its details,
+                // because whether it took effect must not be lost with them.
+                Err(StoreError::Rejected { .. } | StoreError::Corrupt { .. }) if !shortened => {
+                    tracing::error!(request = %id, "the store refused the outcome; it is written without details");
+                    outcome = outcome.without_details();
+                    shortened = true;
+                    continue;
+                }
+                Err(error @ (StoreError::Rejected { .. } | StoreError::Corrupt { .. })) => {
+                    tracing::error!(request = %id, error = %error_chain(&error), "the outcome cannot be written");
+                    return;
+                }
+                Err(error @ StoreError::Unavailable { .. }) => {
                     tracing::warn!(request = %id, error = %error_chain(&error), "the outcome is not written yet");
                 }
             }

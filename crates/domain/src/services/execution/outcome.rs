@@ -1,6 +1,6 @@
 //! From what an executor reports to what happens to the request.
 
-use crate::execution::{ExecutionOrder, ExecutionReport, Failure, FailureKind, Preview};
+use crate::execution::{ExecutionOrder, ExecutionReport, Failure, FailureKind, Notice, Preview};
 use crate::ports::{ExecutionError, SinkError};
 use crate::request::{Event, Request, State};
 use crate::services::error_chain;
@@ -69,6 +69,30 @@ impl Outcome {
             ),
             Err(ExecutionError::Cancelled) => Self::Cancelled,
             Err(ExecutionError::OutcomeUnknown { .. }) => Self::Unknown,
+        }
+    }
+
+    /// The same outcome in few words, for a store that cannot keep it whole.
+    pub(super) fn without_details(self) -> Self {
+        match self {
+            Self::Succeeded { report, .. } => {
+                let notice = Notice {
+                    severity: "WARNING".to_owned(),
+                    code: "portal".to_owned(),
+                    message:
+                        "The execution took effect, but its result could not be described and was not kept."
+                            .to_owned(),
+                };
+                let report =
+                    ExecutionReport { statements: vec![], notices: vec![notice], duration: report.duration };
+                Self::Succeeded { report, preview: vec![] }
+            }
+            Self::Failed(failure) => Self::failed(
+                failure.kind,
+                "The execution failed and nothing took effect; what was said about it could not be kept.",
+            ),
+            Self::Cancelled => Self::Cancelled,
+            Self::Unknown => Self::Unknown,
         }
     }
 
