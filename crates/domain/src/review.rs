@@ -57,6 +57,59 @@ impl Position {
     }
 }
 
+/// Positions of many places in one text: what one of them costs depends neither on the text nor on its lines.
+#[derive(Clone, Debug)]
+pub struct Positions<'a> {
+    text: &'a str,
+    /// Where each line starts.
+    lines: Vec<usize>,
+    /// The characters before each block of [`BLOCK_BYTES`].
+    blocks: Vec<usize>,
+}
+
+/// Most bytes that have to be looked at for one place.
+const BLOCK_BYTES: usize = 128;
+
+impl<'a> Positions<'a> {
+    /// Reads the text once.
+    pub fn new(text: &'a str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        let mut before = 0;
+        let mut blocks = vec![0];
+        for block in text.as_bytes().chunks(BLOCK_BYTES) {
+            before += characters(block);
+            blocks.push(before);
+        }
+        Self { text, lines, blocks }
+    }
+
+    /// The same as [`Position::of_byte`] for this text.
+    pub fn of_byte(&self, offset: usize) -> Position {
+        let mut end = offset.min(self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let line = self.lines.partition_point(|start| *start <= end);
+        let line_start = self.lines[line - 1];
+        let column = self.characters_before(end) - self.characters_before(line_start) + 1;
+        Position {
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn characters_before(&self, end: usize) -> usize {
+        let block = end / BLOCK_BYTES;
+        self.blocks[block] + characters(&self.text.as_bytes()[block * BLOCK_BYTES..end])
+    }
+}
+
+/// Characters that start in a part of a text.
+fn characters(part: &[u8]) -> usize {
+    part.iter().filter(|b| **b & 0xc0 != 0x80).count()
+}
+
 /// The outcome of a review.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Review {
@@ -86,5 +139,27 @@ mod tests {
         assert_eq!(Position::of_byte(text, 6), Position { line: 2, column: 4 });
         assert_eq!(Position::of_byte(text, 4), Position { line: 2, column: 2 });
         assert_eq!(Position::of_byte(text, 999), Position { line: 2, column: 5 });
+    }
+
+    #[test]
+    fn an_index_tells_the_same_places() {
+        for text in ["", "a\nbé;x", "\n\n", &"é\u{20ac}x".repeat(200), &"ab\u{1f600}\ncd é\r\n".repeat(90)]
+        {
+            let positions = Positions::new(text);
+            for offset in 0..text.len() + 3 {
+                assert_eq!(positions.of_byte(offset), Position::of_byte(text, offset), "{offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_on_a_long_line_cost_no_more_than_others() {
+        // Counting the line anew for each place would take 10^11 steps.
+        let text = "é;".repeat(700_000);
+        let positions = Positions::new(&text);
+        for n in 0..100_000 {
+            let expected = Position { line: 1, column: u32::try_from(n * 14 + 1).unwrap() };
+            assert_eq!(positions.of_byte(n * 21), expected);
+        }
     }
 }

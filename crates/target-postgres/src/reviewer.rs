@@ -29,7 +29,7 @@ impl SubmissionReviewer for PostgresReviewer {
         Ok(Review {
             effect: text.effect(read_only),
             statements: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
-            findings: text.findings(),
+            findings: text.findings().to_vec(),
         })
     }
 }

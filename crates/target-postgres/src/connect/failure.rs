@@ -7,6 +7,8 @@ use domain::execution::DatabaseError;
 use domain::ports::ExecutionError;
 use tokio_postgres::error::SqlState;
 
+const MAX_TEXT_BYTES: usize = 8 * 1024;
+
 /// What a caller finds as the source of an [`ExecutionError`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -52,11 +54,19 @@ pub(crate) fn while_connecting(error: &tokio_postgres::Error) -> ExecutionError 
         return ExecutionError::Database(DatabaseError {
             code: code.code().to_owned(),
             severity: db.severity().to_owned(),
-            message: db.message().to_owned(),
+            message: cut(db.message()),
             ..DatabaseError::default()
         });
     }
     Failure::Refused(code.code().to_owned()).into()
+}
+
+/// A text of the server, short enough to be kept: whoever raises an error decides how long it is.
+pub(crate) fn cut(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    format!("{}… (cut)", &text[..text.floor_char_boundary(MAX_TEXT_BYTES)])
 }
 
 /// The driver's errors other than the server's own hold addresses and system errors at most.
@@ -68,4 +78,15 @@ pub(crate) fn chain(error: &tokio_postgres::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(cut(&format!("x{}", "é".repeat(5_000))), format!("x{}… (cut)", "é".repeat(4_095)));
+        assert_eq!(cut(&"x".repeat(8_192)), "x".repeat(8_192));
+    }
 }

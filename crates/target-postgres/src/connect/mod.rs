@@ -6,7 +6,7 @@ mod session;
 mod tls;
 mod warm;
 
-pub(crate) use failure::chain;
+pub(crate) use failure::{chain, cut};
 pub(crate) use session::{Endpoint, Session, while_configuring};
 pub(crate) use tls::TlsSettings;
 pub(crate) use warm::{Key, Warm};

@@ -9,23 +9,31 @@ use domain::target::TlsMode;
 use domain::text::DatabaseName;
 use secrecy::ExposeSecret;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::driver::Driver;
 use super::failure::{Failure, chain, while_connecting};
 use super::tls::{Tls, TlsSettings};
 
 /// Who a login really is. Members can take a role's rights with `set_config('role', ...)`, so membership counts.
+/// Every name says its schema: a database's search path may lead elsewhere first.
 const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), (
-    SELECT pg_catalog.string_agg(CASE WHEN rolsuper THEN 'superuser' ELSE rolname::text END, ', ')
+    SELECT pg_catalog.string_agg(CASE WHEN rolsuper THEN 'superuser' ELSE rolname::pg_catalog.text END, ', ')
     FROM pg_catalog.pg_roles
-    WHERE (rolsuper OR rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files'))
-        AND pg_catalog.pg_has_role(session_user, oid, 'MEMBER'))";
+    WHERE (rolsuper OR rolname OPERATOR(pg_catalog.=) ANY (ARRAY['pg_execute_server_program',
+            'pg_read_server_files', 'pg_write_server_files']::pg_catalog.name[]))
+        AND pg_catalog.pg_has_role(session_user, oid, 'MEMBER')), pg_catalog.pg_backend_pid(), (
+    SELECT EXTRACT(EPOCH FROM backend_start) FROM pg_catalog.pg_stat_activity
+    WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
 
 /// With it the server notices within half a second that its client is gone. Some platforms cannot do that.
 const CHECK_INTERVAL: &str = "SET client_connection_check_interval = 500";
 
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a session may take to end by force, the connection for that included.
+const END_LIMIT: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const OLDEST: i32 = 140_000;
 
@@ -67,12 +75,19 @@ impl Endpoint {
     }
 }
 
+/// What serves a session. Numbers are used again, so the time of its start belongs to it.
+struct Process {
+    id: i32,
+    started: String,
+}
+
 /// An open session. Dropping it closes the socket.
 pub(crate) struct Session {
     /// The connection ends when the last one who shares this is gone.
     pub(crate) client: Arc<Client>,
     driver: Driver,
     tls: Tls,
+    server_process: Process,
     /// The rights beyond a database's, if the role has any.
     privileged: Option<String>,
 }
@@ -102,18 +117,16 @@ impl Session {
             futures_util::future::join(client.simple_query(FACTS), client.batch_execute(CHECK_INTERVAL))
                 .await;
         let facts = facts.map_err(|error| while_connecting(&error))?;
-        let row = facts.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let row = row.ok_or(Failure::Unexpected)?;
-        let version = row.try_get(0).ok().flatten().and_then(|text| text.parse().ok());
-        let version: i32 = version.ok_or(Failure::Unexpected)?;
+        let row = first_row(&facts).ok_or(Failure::Unexpected)?;
+        let text = |at| row.try_get(at).ok().flatten().ok_or(Failure::Unexpected);
+        let number = |at| text(at)?.parse::<i32>().map_err(|_| Failure::Unexpected);
+        let version = number(0)?;
         if version < OLDEST {
             return Err(Failure::TooOld(version).into());
         }
         let privileged = row.try_get(1).map_err(|_| Failure::Unexpected)?.map(str::to_owned);
-        Ok(Self { client: Arc::new(client), driver, tls, privileged })
+        let server_process = Process { id: number(2)?, started: text(3)?.to_owned() };
+        Ok(Self { client: Arc::new(client), driver, tls, server_process, privileged })
     }
 
     /// What speaks against a role that reaches further than the target's entry says.
@@ -144,6 +157,10 @@ impl Session {
             ("extra_float_digits", "1"),
             ("client_encoding", "UTF8"),
         ];
+        if order.read_only {
+            // The transaction is read-only in any case; this is for what might come after it.
+            settings.push(("default_transaction_read_only", "on"));
+        }
         if let Some(path) = &order.target.search_path {
             settings.push(("search_path", path.as_str()));
         }
@@ -174,12 +191,49 @@ impl Session {
         }
     }
 
+    /// Ends what the server does for this session, from another one. Returns whether it has certainly ended, its
+    /// transaction and its locks with it.
+    pub(crate) async fn terminate(&self, endpoint: &Endpoint) -> bool {
+        let ended = tokio::time::timeout(END_LIMIT, self.end_from_outside(endpoint)).await;
+        let ended = matches!(ended, Ok(Ok(())));
+        if !ended {
+            tracing::warn!("a session on the target that does not answer could not be ended");
+        }
+        ended
+    }
+
+    async fn end_from_outside(&self, endpoint: &Endpoint) -> Result<(), ExecutionError> {
+        let other = Box::pin(Self::connect(endpoint, self.tls.clone(), CANCEL_LIMIT)).await?;
+        let Process { id, started } = &self.server_process;
+        let end = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pid OPERATOR(pg_catalog.=) {id}
+                AND EXTRACT(EPOCH FROM backend_start) OPERATOR(pg_catalog.=) {started}::pg_catalog.numeric"
+        );
+        loop {
+            let found = other.client.simple_query(&end).await.map_err(|error| while_configuring(&error))?;
+            if first_row(&found).is_none() {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        other.close().await;
+        Ok(())
+    }
+
     /// Ends the session politely.
     pub(crate) async fn close(self) {
         let Self { client, driver, .. } = self;
         drop(client);
         driver.finish().await;
     }
+}
+
+fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+    messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })
 }
 
 /// For settings where 0 would mean "no limit"; the server takes no more than an `int4`.

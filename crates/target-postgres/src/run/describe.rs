@@ -11,6 +11,7 @@ use std::thread;
 use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{Client, Error};
 
@@ -30,7 +31,7 @@ pub(super) struct Described {
 }
 
 struct Question {
-    begin: Option<&'static str>,
+    before: String,
     sql: String,
     answer: oneshot::Sender<Result<Vec<Described>, Error>>,
 }
@@ -46,8 +47,8 @@ impl Describer {
         let runtime = Handle::current();
         let thread = thread::Builder::new().name("sql-describe".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(move || {
-            for Question { begin, sql, answer } in asked {
-                let described = runtime.block_on(describe(&client, begin, &sql));
+            for Question { before, sql, answer } in asked {
+                let described = runtime.block_on(describe(&client, &before, &sql));
                 // Earlier statements change types, and the types have to be freed on this stack.
                 client.clear_type_cache();
                 // A receiver that is gone means that the execution has ended.
@@ -57,28 +58,22 @@ impl Describer {
         Ok(Self { questions })
     }
 
-    /// Prepares a statement, which proves that it is one, and gives its columns. `begin` is sent just before, in
-    /// the same breath. `None` means that the thread has died.
-    pub(super) async fn describe(
-        &self,
-        begin: Option<&'static str>,
-        sql: &str,
-    ) -> Option<Result<Vec<Described>, Error>> {
+    /// Prepares a statement, which proves that it is one, and gives its columns. `before` is sent just before, in
+    /// the same breath: nothing else can happen on the session in between. `None` means that the thread has died.
+    pub(super) async fn describe(&self, before: String, sql: &str) -> Option<Result<Vec<Described>, Error>> {
         let (answer, answered) = oneshot::channel();
-        self.questions.send(Question { begin, sql: sql.to_owned(), answer }).ok()?;
+        self.questions.send(Question { before, sql: sql.to_owned(), answer }).ok()?;
         answered.await.ok()
     }
 }
 
-async fn describe(client: &Client, begin: Option<&str>, sql: &str) -> Result<Vec<Described>, Error> {
-    let prepared = match begin {
-        // The server takes both messages in order, and its answers need one round trip.
-        Some(begin) => {
-            let (begun, prepared) = join(client.batch_execute(begin), client.prepare(sql)).await;
-            begun?;
-            prepared?
-        }
-        None => client.prepare(sql).await?,
+async fn describe(client: &Client, before: &str, sql: &str) -> Result<Vec<Described>, Error> {
+    // The server takes both messages in order, and its answers need one round trip.
+    let (begun, prepared) = join(client.batch_execute(before), client.prepare(sql)).await;
+    let prepared = match (begun, prepared) {
+        (Ok(()), prepared) => prepared?,
+        (Err(error), Ok(_)) => return Err(error),
+        (Err(error), Err(own)) => return Err(telling(error, own)),
     };
     let mut heights = HashMap::new();
     let columns = prepared.columns().iter().map(|column| {
@@ -87,6 +82,14 @@ async fn describe(client: &Client, begin: Option<&str>, sql: &str) -> Result<Vec
         Described { name: column.name().to_owned(), type_name: ty.name().to_owned(), shape }
     });
     Ok(columns.collect())
+}
+
+/// Which of two errors to show: that of what was sent just before a statement, or the statement's own. One that
+/// only says that the transaction has failed, or that there is no connection any more, follows from the other.
+pub(super) fn telling(before: Error, own: Error) -> Error {
+    let failed_before = &SqlState::IN_FAILED_SQL_TRANSACTION;
+    let own_tells = own.code().is_some_and(|code| code != failed_before);
+    if own_tells || before.code() == Some(failed_before) { own } else { before }
 }
 
 /// How many types lie inside of one another. A type is looked at once, however many others hold it.

@@ -3,8 +3,9 @@
 use domain::execution::DatabaseError;
 use domain::ports::{ExecutionError, SinkError};
 use domain::review::Position;
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition};
 
+use crate::connect::cut;
 use crate::sql::Statement;
 
 /// Why a statement did not come to its end.
@@ -14,6 +15,10 @@ pub(super) enum Broken {
     Sink(SinkError),
     /// A value that is no UTF-8: the submitter has changed `client_encoding`.
     NotUtf8,
+    /// More columns than a report can hold.
+    TooManyColumns,
+    /// The statement did not run as the one that was reviewed, so it may have taken effect already.
+    Unclear(&'static str),
     /// The statement was not sent: the execution stops, or the thread that asks for columns is gone.
     Stopped,
 }
@@ -52,18 +57,14 @@ impl Spot<'_> {
     }
 }
 
-/// An error of the server inside a transaction: nothing of the request took effect.
+/// The server's error in the requester's terms.
 pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> ExecutionError {
-    // Nobody but the limit on time cancels: the portal's own cancel requests are dealt with before.
-    if *error.code() == SqlState::QUERY_CANCELED {
-        return ExecutionError::TimedOut;
-    }
     ExecutionError::Database(DatabaseError {
         code: error.code().code().to_owned(),
         severity: error.severity().to_owned(),
-        message: error.message().to_owned(),
-        detail: error.detail().map(str::to_owned),
-        hint: error.hint().map(str::to_owned),
+        message: cut(error.message()),
+        detail: error.detail().map(cut),
+        hint: error.hint().map(cut),
         statement: spot.map(|s| s.index),
         position: spot.and_then(|s| s.position(error)),
     })
@@ -90,6 +91,17 @@ pub(super) fn not_utf8(index: u32) -> ExecutionError {
         code: "22021".to_owned(),
         severity: "ERROR".to_owned(),
         message: "a value is not in UTF-8: the statement must not change client_encoding".to_owned(),
+        statement: Some(index),
+        ..DatabaseError::default()
+    })
+}
+
+pub(super) fn too_many_columns(most: usize, index: u32) -> ExecutionError {
+    ExecutionError::Database(DatabaseError {
+        // too_many_columns
+        code: "54011".to_owned(),
+        severity: "ERROR".to_owned(),
+        message: format!("the results of a request have no more than {most} columns altogether"),
         statement: Some(index),
         ..DatabaseError::default()
     })

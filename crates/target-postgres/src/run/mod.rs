@@ -6,23 +6,26 @@ mod rows;
 mod watch;
 
 use std::io;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::execution::{ExecutionOrder, ExecutionReport, StatementReport};
 use domain::ports::{ExecutionError, ResultSink};
 use futures_util::TryStreamExt;
+use futures_util::future::join;
 use tokio::time::Instant;
-use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryStream};
 use tokio_util::sync::CancellationToken;
 
-use self::describe::{Described, Describer};
-use self::errors::{Broken, Lost, Spot, ends_session, not_utf8, of_break, of_server, unknown};
+use self::describe::{Described, Describer, telling};
+use self::errors::{
+    Broken, Lost, Spot, ends_session, not_utf8, of_break, of_server, too_many_columns, unknown,
+};
 use self::rows::Rows;
-use self::watch::{Waited, Watch};
-use crate::connect::{Session, chain};
+use self::watch::{Stop, Waited, Watch};
+use crate::connect::{Endpoint, Session, chain};
 use crate::sql::{Class, Statement, Text};
 
 /// A commit in flight at the deadline is awaited: the server decides, not the clock.
@@ -32,7 +35,18 @@ const COMMIT_GRACE: Duration = Duration::from_secs(30);
 const ROLLBACK_GRACE: Duration = Duration::from_secs(5);
 
 /// The first query takes a snapshot, after which nothing can make the transaction writable again.
-const BEGIN_READ_ONLY: &str = "BEGIN READ ONLY; SELECT 1";
+const BEGIN_READ_ONLY: &str = "BEGIN READ ONLY; SELECT 1; ";
+
+/// How the server cuts a text into statements depends on these settings, and any function can change them, even
+/// while a statement is prepared. They are sent directly before every text, so that no code of a submitter runs
+/// in between: what was prepared and what runs are the one statement that was reviewed.
+const LEXING: &str = "SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
+
+/// A commit may have been among them, and it cannot be told.
+const SEVERAL: &str = "the server took one statement for several";
+
+/// The columns of all reports of an execution together; far more than anybody reads.
+const MAX_COLUMNS: usize = 20_000;
 
 /// What would otherwise happen inside of the commit, where the server's limit on time does not hold and a cancel
 /// has no clear answer: deferred constraints are checked, and cursors `WITH HOLD` would be run to their end. It
@@ -48,6 +62,8 @@ pub(crate) struct Run<'a> {
     watch: Watch,
     /// The last statement was sent to run, not only to be prepared.
     sent: AtomicBool,
+    /// How many columns the reports may still hold.
+    columns_left: AtomicUsize,
 }
 
 impl<'a> Run<'a> {
@@ -59,7 +75,8 @@ impl<'a> Run<'a> {
     ) -> io::Result<Self> {
         let describer = Describer::start(session.client.clone())?;
         let watch = Watch::new(cancel, order.limits.timeout);
-        Ok(Self { order, text, session, describer, watch, sent: AtomicBool::new(false) })
+        let columns_left = AtomicUsize::new(MAX_COLUMNS);
+        Ok(Self { order, text, session, describer, watch, sent: AtomicBool::new(false), columns_left })
     }
 
     /// Runs everything and closes the session, whatever comes of it.
@@ -105,16 +122,42 @@ impl<'a> Run<'a> {
             return Err(Broken::Stopped);
         }
         self.sent.store(true, Ordering::Relaxed);
-        let mut messages = pin!(self.session.client.simple_query_raw(sql).await?);
+        let client = &self.session.client;
+        // Both are queued before anything is awaited.
+        let (set, messages) = join(client.batch_execute(LEXING), client.simple_query_raw(sql)).await;
+        let mut messages = pin!(messages?);
+        if let Err(error) = set {
+            return Err(match drain(messages).await {
+                Err(own) => Broken::Server(telling(error, own)),
+                Ok(()) => Broken::Unclear("a statement ran without the settings under which it was reviewed"),
+            });
+        }
         let (mut columns, mut affected) = (None, None);
-        while let Some(message) = messages.try_next().await? {
+        loop {
+            let message = match messages.try_next().await {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                // One statement does not fail after its end. A session that dies then is another matter.
+                Err(error) if affected.is_some() && error.as_db_error().is_some_and(|e| !ends_session(e)) => {
+                    return Err(Broken::Unclear(SEVERAL));
+                }
+                Err(error) => return Err(error.into()),
+            };
             match message {
+                _ if affected.is_some() => return Err(Broken::Unclear(SEVERAL)),
                 SimpleQueryMessage::Row(row) => rows.add(&row).await?,
-                SimpleQueryMessage::RowDescription(found) => columns = Some(rows.columns(&found, &prepared)),
+                SimpleQueryMessage::RowDescription(found) => {
+                    let left = self.columns_left.load(Ordering::Relaxed).checked_sub(found.len());
+                    self.columns_left.store(left.ok_or(Broken::TooManyColumns)?, Ordering::Relaxed);
+                    columns = Some(rows.columns(&found, &prepared));
+                }
                 SimpleQueryMessage::CommandComplete(count) => affected = Some(count),
                 // The driver may learn of more kinds; none of them carries rows.
                 _ => {}
             }
+        }
+        if affected.is_none() {
+            return Err(Broken::Unclear("the server did not say that the statement has ended"));
         }
         let (kept, truncated) = rows.end().await?;
         Ok(StatementReport {
@@ -129,12 +172,16 @@ impl<'a> Run<'a> {
     /// Lets the server make sure that this is exactly one statement, and asks for its columns.
     async fn prepare(&self, spot: Spot<'_>, sql: &str) -> Result<Vec<Described>, Broken> {
         let begin = match (spot.index, self.order.read_only) {
-            _ if self.text.runs_alone() => None,
-            (0, true) => Some(BEGIN_READ_ONLY),
-            (0, false) => Some("BEGIN"),
-            _ => None,
+            _ if self.text.runs_alone() => "",
+            (0, true) => BEGIN_READ_ONLY,
+            (0, false) => "BEGIN; ",
+            _ => "",
         };
-        self.describer.describe(begin, sql).await.ok_or(Broken::Stopped)?.map_err(Broken::Server)
+        self.describer
+            .describe(format!("{begin}{LEXING}"), sql)
+            .await
+            .ok_or(Broken::Stopped)?
+            .map_err(Broken::Server)
     }
 
     /// Makes an outcome of what came of waiting for a statement; nothing of a transaction is left in case of an error.
@@ -146,20 +193,26 @@ impl<'a> Run<'a> {
         let alone = self.text.runs_alone() && self.sent.load(Ordering::Relaxed);
         match waited {
             Waited::Done(Ok(report)) => Ok(report),
+            Waited::Done(Err(Broken::Unclear(how))) | Waited::Stopped(_, Err(Broken::Unclear(how))) => {
+                self.session.cancel().await;
+                Err(unknown(how))
+            }
             // It was faster than the cancel request, and it took effect.
             Waited::Stopped(_, Ok(report)) if alone => Ok(report),
             Waited::Stopped(stop, Err(Broken::Server(error))) if alone => match error.as_db_error() {
                 Some(db) if *db.code() == SqlState::QUERY_CANCELED => Err(stop.into()),
-                _ => Err(alone_broken(spot, &error)),
+                _ => Err(self.alone_broken(spot, &error)),
             },
-            Waited::Done(Err(Broken::Server(error))) if alone => Err(alone_broken(spot, &error)),
-            Waited::Silent(_) if alone => Err(unknown("the server did not answer the cancel request")),
+            Waited::Done(Err(Broken::Server(error))) if alone => Err(self.alone_broken(spot, &error)),
+            Waited::Silent(_) if alone => {
+                self.session.terminate(&Endpoint::of(self.order)).await;
+                Err(unknown("the server did not answer the cancel request"))
+            }
             Waited::Stopped(stop, _) => {
                 self.roll_back().await;
                 Err(stop.into())
             }
-            // Its connection is closed next, and an open transaction dies with its connection.
-            Waited::Silent(stop) => Err(stop.into()),
+            Waited::Silent(stop) => Err(self.put_an_end(stop).await),
             Waited::Done(Err(Broken::Sink(error))) => {
                 self.session.cancel().await;
                 Err(ExecutionError::Sink(error))
@@ -171,10 +224,15 @@ impl<'a> Run<'a> {
                 self.session.cancel().await;
                 Err(not_utf8(spot.index))
             }
+            Waited::Done(Err(Broken::TooManyColumns)) => {
+                self.session.cancel().await;
+                Err(too_many_columns(MAX_COLUMNS, spot.index))
+            }
             Waited::Done(Err(Broken::Server(error))) => match error.as_db_error() {
                 Some(db) => {
+                    let failed = self.of_server(db, Some(spot));
                     self.roll_back().await;
-                    Err(of_server(db, Some(spot)))
+                    Err(failed)
                 }
                 None => Err(of_break(chain(&error), spot.index)),
             },
@@ -183,6 +241,33 @@ impl<'a> Run<'a> {
 
     fn after_last(&self) -> u32 {
         u32::try_from(self.text.statements.len()).unwrap_or(u32::MAX)
+    }
+
+    /// An error of the server inside a transaction: nothing of the request took effect.
+    fn of_server(&self, db: &DbError, spot: Option<Spot<'_>>) -> ExecutionError {
+        // The server has the same limit as the portal. Anybody else's cancel request is an error like others.
+        if *db.code() == SqlState::QUERY_CANCELED && Instant::now() >= self.watch.deadline {
+            return ExecutionError::TimedOut;
+        }
+        of_server(db, spot)
+    }
+
+    /// What is left of a statement outside of a transaction when it fails.
+    fn alone_broken(&self, spot: Spot<'_>, error: &tokio_postgres::Error) -> ExecutionError {
+        match error.as_db_error() {
+            Some(db) if !ends_session(db) => self.of_server(db, Some(spot)),
+            Some(db) => unknown(format!("the server ended the session (SQLSTATE {})", db.code().code())),
+            None => unknown(chain(error)),
+        }
+    }
+
+    /// Ends a transaction that does not listen to cancel requests. Closing its connection would not do: code can
+    /// switch off everything by which the server would notice.
+    async fn put_an_end(&self, stop: Stop) -> ExecutionError {
+        if self.session.terminate(&Endpoint::of(self.order)).await {
+            return stop.into();
+        }
+        unknown("the server did not answer the cancel request, and its session could not be ended")
     }
 
     async fn roll_back(&self) {
@@ -198,18 +283,20 @@ impl<'a> Run<'a> {
         // A wish to stop is heard until here. From now on the server decides.
         let stop = match &finished {
             Waited::Done(_) => self.watch.now(),
-            Waited::Stopped(stop, _) | Waited::Silent(stop) => Some(*stop),
+            Waited::Stopped(stop, _) => Some(*stop),
+            Waited::Silent(stop) => return Err(self.put_an_end(*stop).await),
         };
         if let Some(stop) = stop {
             self.roll_back().await;
             return Err(stop.into());
         }
         if let Waited::Done(Err(error)) = finished {
-            self.roll_back().await;
-            return Err(match error.as_db_error() {
-                Some(db) => of_server(db, None),
+            let failed = match error.as_db_error() {
+                Some(db) => self.of_server(db, None),
                 None => of_break(chain(&error), self.after_last()),
-            });
+            };
+            self.roll_back().await;
+            return Err(failed);
         }
         if self.session.client.is_closed() {
             // The commit cannot be sent any more, so the server has rolled back.
@@ -229,19 +316,16 @@ impl<'a> Run<'a> {
                     db.code().code()
                 )))
             }
-            Some(db) => Err(of_server(db, None)),
+            Some(db) => Err(self.of_server(db, None)),
             None => Err(unknown(chain(&error))),
         }
     }
 }
 
-/// What is left of a statement outside of a transaction when it fails.
-fn alone_broken(spot: Spot<'_>, error: &tokio_postgres::Error) -> ExecutionError {
-    match error.as_db_error() {
-        Some(db) if !ends_session(db) => of_server(db, Some(spot)),
-        Some(db) => unknown(format!("the server ended the session (SQLSTATE {})", db.code().code())),
-        None => unknown(chain(error)),
-    }
+/// Reads an answer of which nothing is used.
+async fn drain(mut messages: Pin<&mut SimpleQueryStream>) -> Result<(), tokio_postgres::Error> {
+    while messages.try_next().await?.is_some() {}
+    Ok(())
 }
 
 /// Whether the server's count means rows. For other commands the driver reports 0.

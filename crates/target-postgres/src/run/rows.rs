@@ -84,14 +84,17 @@ impl<'a> Rows<'a> {
             self.truncated = true;
             return Ok(());
         }
+        // What does not fit as the server sent it is not rendered: that would need its memory once more.
+        if raw_length(row)? > self.bytes_left {
+            self.leave_out();
+            return Ok(());
+        }
         let start = self.buffer.len();
         self.render(row)?;
         let length = u64::try_from(self.buffer.len() - start).unwrap_or(u64::MAX);
         if length > self.bytes_left {
             self.buffer.truncate(start);
-            // A shorter row may not slip in behind the one that was too long.
-            self.rows_left = 0;
-            self.truncated = true;
+            self.leave_out();
             return Ok(());
         }
         self.bytes_left -= length;
@@ -99,6 +102,12 @@ impl<'a> Rows<'a> {
         self.kept += 1;
         self.buffered += 1;
         if self.buffer.len() >= CHUNK_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// A shorter row may not slip in behind the one that was too long.
+    fn leave_out(&mut self) {
+        self.rows_left = 0;
+        self.truncated = true;
     }
 
     fn render(&mut self, row: &SimpleQueryRow) -> Result<(), Broken> {
@@ -134,4 +143,13 @@ impl<'a> Rows<'a> {
             ResultChunk { statement: self.statement, rows: std::mem::take(&mut self.buffered), ndjson };
         self.sink.write(chunk).await.map_err(Broken::Sink)
     }
+}
+
+/// The bytes of a row's values as the server wrote them.
+fn raw_length(row: &SimpleQueryRow) -> Result<u64, Broken> {
+    let mut length = 0;
+    for at in 0..row.len() {
+        length += row.try_get(at).map_err(|_| Broken::NotUtf8)?.map_or(0, str::len);
+    }
+    Ok(u64::try_from(length).unwrap_or(u64::MAX))
 }

@@ -8,7 +8,7 @@ use super::explain::explained;
 use super::findings::{Place, of_tree, writes_inside};
 use super::kinds::{Verdict, verdict};
 use super::words::{Word, first_keyword, leading, mentions, words};
-use super::{Class, Statement, refuse, tag};
+use super::{Class, Statement, accounts, refuse, tag};
 
 /// Statements that may run even when the parser makes nothing of them: the server knows them by the same word.
 const PLAIN: &[&str] =
@@ -17,7 +17,7 @@ const PLAIN: &[&str] =
 /// Decides on the statement at a place. The caller has made sure that the text is not too deep to parse.
 pub(crate) fn classify(place: Place<'_>, text: &str) -> Result<Statement, Refusal> {
     let first = leading(text);
-    if let Some((code, message)) = refuse::reason(&first) {
+    if let Some((code, message)) = refuse::reason(&first).or_else(|| accounts::reason(&first, text)) {
         return Err(refusal(place, code, message));
     }
     if first.first().is_some_and(|word| word.is("explain")) {

@@ -2,6 +2,7 @@
 //!
 //! This module never talks to a server and never looks at a target's settings beyond "read-only".
 
+mod accounts;
 mod classify;
 mod explain;
 mod findings;
@@ -12,6 +13,7 @@ mod settings;
 mod split;
 mod tag;
 mod text;
+mod warn;
 mod words;
 
 use std::ops::Range;
@@ -59,6 +61,6 @@ pub(crate) struct Statement {
     pub(crate) class: Class,
     /// For reports, for example `CREATE TABLE`.
     pub(crate) command: String,
-    /// What an approver should know about it.
+    /// What an approver should know about it, until the findings of the whole text are put together.
     pub(crate) findings: Vec<Finding>,
 }

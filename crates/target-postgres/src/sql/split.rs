@@ -19,13 +19,16 @@ pub(crate) struct Piece {
     pub(crate) nesting: usize,
 }
 
-/// The statements of a text, in order.
-pub(crate) fn split(text: &str) -> Vec<Piece> {
+/// The statements of a text, in order, and no more than the limit: the rest is not even looked at.
+pub(crate) fn split(text: &str, limit: usize) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut cutter = Cutter::default();
     for token in Lexer::new(text) {
         if token.kind == TokenKind::Semicolon && cutter.may_cut() {
             pieces.extend(std::mem::take(&mut cutter).finish());
+            if pieces.len() >= limit {
+                return pieces;
+            }
         } else {
             cutter.take(token, &text[token.start..token.end]);
         }
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     fn pieces(text: &str) -> Vec<&str> {
-        split(text).into_iter().map(|p| &text[p.range]).collect()
+        split(text, 1_000).into_iter().map(|p| &text[p.range]).collect()
     }
 
     #[test]
@@ -153,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_cut_beyond_the_limit() {
+        assert_eq!(split(&"select 1;".repeat(100_000), 3).len(), 3);
+        assert_eq!(split("select 1; select 2", 3).len(), 2);
+        assert_eq!(split("select 1; select 2", 2).len(), 2);
+        assert_eq!(split(&";".repeat(100_000), 3).len(), 0);
+    }
+
+    #[test]
     fn bodies_of_functions_stay_whole() {
         let body = "create or replace function f() returns int language sql \
                     begin atomic select case when true then 1 end; select 2; end";
@@ -164,16 +175,16 @@ mod tests {
 
     #[test]
     fn depth_counts_what_may_nest() {
-        assert!(split("select 1, 2, 3, 4, 5, 6")[0].depth < 5);
-        assert_eq!(split(&format!("select {}1{}", "(".repeat(100), ")".repeat(100)))[0].nesting, 100);
-        assert!(split(&format!("select 1{}", " + 1".repeat(100)))[0].depth > 200);
+        assert!(split("select 1, 2, 3, 4, 5, 6", 9)[0].depth < 5);
+        assert_eq!(split(&format!("select {}1{}", "(".repeat(100), ")".repeat(100)), 9)[0].nesting, 100);
+        assert!(split(&format!("select 1{}", " + 1".repeat(100)), 9)[0].depth > 200);
     }
 
     proptest! {
         #[test]
         fn ranges_are_in_order_and_on_characters(text in r#"[-a-zA-Z'"$;()/*\\ \n\réU&,1]{0,200}"#) {
             let mut last = 0;
-            for piece in split(&text) {
+            for piece in split(&text, usize::MAX) {
                 prop_assert!(last <= piece.range.start && piece.range.start < piece.range.end);
                 prop_assert!(text.get(piece.range.clone()).is_some());
                 last = piece.range.end;
@@ -183,7 +194,7 @@ mod tests {
 
         #[test]
         fn any_text_is_survived(text in any::<String>()) {
-            split(&text);
+            split(&text, usize::MAX);
         }
     }
 }

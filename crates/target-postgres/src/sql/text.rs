@@ -1,13 +1,16 @@
 //! A whole text: all of its statements, or the reason why it may not run.
 
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
-use domain::review::{Effect, Finding, Position, Refusal};
-use tokio::sync::oneshot;
+use domain::review::{Effect, Finding, Position, Positions, Refusal};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::classify::classify;
-use super::findings::Place;
+use super::findings::{Place, capped};
 use super::split::{Piece, split};
+use super::warn::of_words;
 use super::{Class, Statement};
 
 /// The parser recurses. With these limits its deepest recursion fits into the stack several times.
@@ -15,10 +18,18 @@ const STACK_BYTES: usize = 256 * 1024 * 1024;
 const MAX_NESTING: usize = 256;
 const MAX_DEPTH: usize = 8_000;
 
+/// More than these are a program's work and not for an approver to read.
+const MAX_STATEMENTS: usize = 1_000;
+
+/// Analyses at a time, those of reviews and of executions together: each keeps a core busy and has a big stack.
+static AT_A_TIME: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get))));
+
 /// An analysed text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Text {
     pub(crate) statements: Vec<Statement>,
+    findings: Vec<Finding>,
 }
 
 impl Text {
@@ -31,32 +42,54 @@ impl Text {
         self.statements.iter().map(|s| s.class.effect(read_only)).max().unwrap_or(Effect::Read)
     }
 
-    pub(crate) fn findings(&self) -> Vec<Finding> {
-        self.statements.iter().flat_map(|s| s.findings.iter().cloned()).collect()
+    /// What an approver should know about the whole.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 }
 
 /// Analyses a text on a thread of its own, which has stack enough for the parser and may panic alone.
 pub(crate) async fn analyse(text: String, read_only: bool) -> Result<Text, Refusal> {
+    analyse_in_turn(AT_A_TIME.clone(), text, read_only).await
+}
+
+async fn analyse_in_turn(turns: Arc<Semaphore>, text: String, read_only: bool) -> Result<Text, Refusal> {
+    let Ok(turn) = turns.acquire_owned().await else { return Err(too_busy()) };
     let (sender, receiver) = oneshot::channel();
     let worker = thread::Builder::new().name("sql-review".to_owned()).stack_size(STACK_BYTES);
     let spawned = worker.spawn(move || {
-        // A receiver that is gone means that nobody waits for the answer any more.
+        // The thread keeps its turn to its end, also when nobody waits for the answer any more.
+        let _turn = turn;
         let _ = sender.send(analyse_here(&text, read_only));
     });
     match spawned {
         Ok(_detached) => receiver.await.unwrap_or_else(|_panicked| Err(too_complicated(None))),
-        Err(_) => Err(Refusal {
-            code: "review_unavailable".to_owned(),
-            message: "The portal is too busy to look at the text now: try again.".to_owned(),
-            position: None,
-        }),
+        Err(_) => Err(too_busy()),
+    }
+}
+
+fn too_busy() -> Refusal {
+    Refusal {
+        code: "review_unavailable".to_owned(),
+        message: "The portal is too busy to look at the text now: try again.".to_owned(),
+        position: None,
     }
 }
 
 fn analyse_here(text: &str, read_only: bool) -> Result<Text, Refusal> {
-    let pieces = split(text);
-    let statements = pieces.iter().map(|piece| statement(text, piece)).collect::<Result<Vec<_>, _>>()?;
+    let positions = Positions::new(text);
+    let pieces = split(text, MAX_STATEMENTS + 1);
+    if let Some(beyond) = pieces.get(MAX_STATEMENTS) {
+        return Err(Refusal {
+            code: "too_many_statements".to_owned(),
+            message: format!(
+                "The text holds more than {MAX_STATEMENTS} statements: put them into several requests."
+            ),
+            position: Some(positions.of_byte(beyond.range.start)),
+        });
+    }
+    let looked_at = pieces.iter().map(|piece| statement(&positions, text, piece));
+    let mut statements = looked_at.collect::<Result<Vec<_>, _>>()?;
     if statements.is_empty() {
         return Err(Refusal {
             code: "no_statement".to_owned(),
@@ -66,7 +99,7 @@ fn analyse_here(text: &str, read_only: bool) -> Result<Text, Refusal> {
     }
     let alone = statements.iter().find(|s| s.class == Class::Alone);
     if let (Some(alone), true) = (alone, statements.len() > 1) {
-        let at = Position::of_byte(text, alone.range.start);
+        let at = positions.of_byte(alone.range.start);
         return Err(Refusal {
             code: "must_run_alone".to_owned(),
             message: format!(
@@ -81,18 +114,21 @@ fn analyse_here(text: &str, read_only: bool) -> Result<Text, Refusal> {
         return Err(Refusal {
             code: "read_only".to_owned(),
             message: format!("This request is read-only, and {} writes.", write.command),
-            position: Some(Position::of_byte(text, write.range.start)),
+            position: Some(positions.of_byte(write.range.start)),
         });
     }
-    Ok(Text { statements })
+    let findings = statements.iter_mut().flat_map(|s| std::mem::take(&mut s.findings)).collect();
+    Ok(Text { statements, findings: capped(findings) })
 }
 
-fn statement(text: &str, piece: &Piece) -> Result<Statement, Refusal> {
-    let place = Place { whole: text, start: piece.range.start };
+fn statement(positions: &Positions<'_>, text: &str, piece: &Piece) -> Result<Statement, Refusal> {
+    let place = Place { whole: positions, start: piece.range.start };
     if piece.nesting > MAX_NESTING || piece.depth > MAX_DEPTH {
         return Err(too_complicated(Some(place.position(0))));
     }
-    let mut statement = classify(place, &text[piece.range.clone()])?;
+    let text = &text[piece.range.clone()];
+    let mut statement = classify(place, text)?;
+    statement.findings.extend(of_words(place, text));
     if statement.class == Class::Alone {
         let message = format!(
             "{} cannot run in a transaction: what it did by then stays when it fails or is cancelled.",

@@ -18,7 +18,7 @@ fn class(text: &str) -> Class {
 }
 
 fn codes(text: &str) -> Vec<String> {
-    read(text).unwrap().findings().into_iter().map(|f| f.code).collect()
+    read(text).unwrap().findings().iter().map(|f| f.code.clone()).collect()
 }
 
 fn refused(text: &str) -> String {
@@ -233,10 +233,10 @@ fn findings_tell_the_approver() {
     assert_eq!(codes("truncate t"), ["truncate"]);
     assert_eq!(codes("drop table t"), ["drop"]);
     let function = "create function f() returns int language sql as 'delete from t'";
-    assert_eq!(codes(function), Vec::<String>::new());
+    assert_eq!(codes(function), ["hidden_code"]);
     assert_eq!(read("select 1; update t set a = 1").unwrap().effect(false), Effect::Write);
-    let found = read("select 1;\n update t set a = 1").unwrap().findings();
-    assert_eq!(found[0].position, Some(Position { line: 2, column: 2 }));
+    let found = read("select 1;\n update t set a = 1").unwrap();
+    assert_eq!(found.findings()[0].position, Some(Position { line: 2, column: 2 }));
 }
 
 #[test]
@@ -289,8 +289,156 @@ async fn a_text_of_a_megabyte_is_fine() {
     let text = format!("insert into t values {}", rows.join(","));
     assert!(text.len() > 1_000_000);
     assert_eq!(analyse(text, false).await.unwrap().statements[0].class, Class::Write);
-    let many = "select 1;".repeat(50_000);
-    assert_eq!(analyse(many, false).await.unwrap().statements.len(), 50_000);
+}
+
+#[tokio::test]
+async fn a_thousand_statements_are_fine_and_more_are_not() {
+    let found = analyse("select 1;\n".repeat(1_000), false).await.unwrap();
+    assert_eq!(found.statements.len(), 1_000);
+    for text in ["select 1;\n".repeat(1_001), "delete from t;\n".repeat(140_000)] {
+        let refusal = analyse(text, false).await.unwrap_err();
+        assert_eq!(refusal.code, "too_many_statements");
+        assert_eq!(refusal.position, Some(Position { line: 1_001, column: 1 }));
+    }
+    // All on one line.
+    let refusal = analyse("select 1;".repeat(100_000), false).await.unwrap_err();
+    assert_eq!(refusal.position, Some(Position { line: 1, column: 9_001 }));
+}
+
+/// A step that reads the text anew for each of its parts would need far longer than a test may run.
+#[tokio::test]
+async fn two_megabytes_of_any_shape_are_looked_at_once() {
+    const BYTES: usize = 2 * 1024 * 1024;
+    let many = |part: &str| part.repeat(BYTES / part.len());
+    for (text, findings) in [
+        // 100,000 findings on one line.
+        (format!("with {} z as (select 1) table z", "a as (delete from t), ".repeat(100_000)), 101),
+        (format!("select {} 1", many("dblink(), ")), 1),
+        (format!("select 1 /*{}*/", many("delete ")), 0),
+        (format!("select 1 {}", many("/**/")), 0),
+        (format!("select 1 {}", many("/*")), 0),
+        (format!("select $a${}$a$", many("$b$")), 0),
+        (format!("select {} 1", many("$a$;$a$,")), 0),
+        (format!("select 'a'{}", many("\n'b'")), 0),
+        (format!("do $$ {} $$", many("alter x create y ")), 1),
+        (format!("{}select 1", many(";")), 0),
+    ] {
+        let start = text[..30].to_owned();
+        let found = analyse(text, false).await.unwrap_or_else(|refusal| panic!("{start}: {refusal:?}"));
+        assert_eq!(found.findings().len(), findings, "{start}");
+    }
+}
+
+#[test]
+fn many_findings_hide_no_other_one() {
+    let text = format!("{}do $$ begin end $$; drop table t", "delete from t; ".repeat(990));
+    let found = read(&text).unwrap();
+    let findings = found.findings();
+    assert_eq!(findings.len(), 101);
+    let codes: Vec<&str> = findings.iter().map(|f| f.code.as_str()).collect();
+    assert_eq!(codes[97..], ["delete_without_where", "hidden_code", "drop", "more_findings"]);
+    assert!(findings[100].message.contains(" 892 more"), "{}", findings[100].message);
+    assert_eq!(read(&"delete from t; ".repeat(100)).unwrap().findings().len(), 100);
+    // Neither names of one's own making nor harmless code push out what matters.
+    let names = (0..400).map(|n| format!("select dblink{n}()")).collect::<Vec<_>>().join("; ");
+    let text = format!("{names}; {}do $$ begin execute 'x'; end $$; drop table t", "call p(); ".repeat(400));
+    let found = read(&text).unwrap();
+    let shown = |part: &str| found.findings().iter().any(|f| f.message.contains(part));
+    assert!(shown("EXECUTE") && shown("DROP TABLE") && shown("dblink") && shown(" 702 more"));
+}
+
+#[tokio::test]
+async fn analyses_wait_for_their_turn() {
+    let turns = Arc::new(Semaphore::new(0));
+    let mut waiting = Box::pin(analyse_in_turn(turns.clone(), "select 1".to_owned(), false));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(20), &mut waiting).await;
+    assert!(early.is_err());
+    turns.add_permits(1);
+    assert!(waiting.await.is_ok());
+    // The turn comes back, also from a text that is refused.
+    assert!(analyse_in_turn(turns.clone(), "commit".to_owned(), false).await.is_err());
+    assert!(analyse_in_turn(turns.clone(), "select 1".to_owned(), false).await.is_ok());
+    assert!(AT_A_TIME.available_permits() <= thread::available_parallelism().unwrap().get());
+}
+
+#[test]
+fn accounts_and_kept_settings_are_refused() {
+    for (text, code) in [
+        ("alter role current_user password 'x'", "role_password"),
+        ("select 1; create user u password 'x'", "role_password"),
+        ("alter role all set search_path = x", "stored_setting"),
+        ("alter database d reset all", "stored_setting"),
+        ("create user mapping for u server s options (password 'x')", "stored_password"),
+    ] {
+        assert_eq!(refused(text), code, "{text}");
+    }
+    assert_eq!(class("create user mapping for u server s options (user 'x')"), Class::Administrative);
+}
+
+#[test]
+fn hidden_code_is_a_finding() {
+    let message = |text: &str| {
+        let found = read(text).unwrap();
+        found.findings().iter().find(|f| f.code == "hidden_code").map(|f| f.message.clone())
+    };
+    for text in [
+        "do $$ begin update t set a = 1; end $$",
+        "call p()",
+        "create function f(user_id int) returns int language sql as 'select 1'",
+        "create or replace procedure p() language sql as 'select 1'",
+        "create trigger g before insert on t execute function f()",
+        "create or replace constraint trigger g after insert on t execute function f()",
+        "create event trigger e on ddl_command_end execute function f()",
+        "create rule r as on insert to t do also notify c",
+        "create schema s create table t (a int) create trigger g before insert on t execute function f()",
+    ] {
+        let message = message(text).unwrap_or_else(|| panic!("{text}"));
+        assert!(message.contains("cannot look into") && !message.contains("Careful"), "{text}: {message}");
+    }
+    for text in [
+        "do $$ begin execute 'x'; end $$",
+        "DO $$ BEGIN ALTER /* x */ ROLE r SUPERUSER; END $$",
+        "do $$ begin create\n user r; end $$",
+        "do $x$ begin perform set_config('a', 'b', true); end $x$",
+        "do $x$ begin perform PG_TERMINATE_backend(1); end $x$",
+        r"do E'begin \x65xecute 1; end'",
+        "create function f() returns void language sql as 'alter role r password ''x'''",
+        "call p('PASSWORD')",
+    ] {
+        let message = message(text).unwrap_or_else(|| panic!("{text}"));
+        assert!(message.contains("Careful"), "{text}: {message}");
+    }
+    for text in ["select 1", "create table t (a int)", "create schema s", "explain select 1"] {
+        assert_eq!(message(text), None, "{text}");
+    }
+}
+
+#[test]
+fn names_that_reach_beyond_are_a_finding() {
+    for text in [
+        "select pg_terminate_backend(1)",
+        "select PG_Cancel_Backend (pid) from x",
+        "select * from pg_catalog.\"pg_stat_activity\"",
+        "select \"PG_RELOAD_CONF\"()",
+        "select set_config('a', 'b', false), set_config('a', 'c', false)",
+        "select lo_import('/x')",
+        "select lo_export(1, '/x')",
+        "select pg_read_file('/x')",
+        "select pg_read_binary_file('/x')",
+        "select pg_ls_dir('/')",
+        "select dblink_exec('x', 'y'), dblink('x', 'z')",
+        "select U&\"pg\\005fread_file\"('/x')",
+        "select U&\"pg!005fread_file\" uescape '!' ('/x')",
+        "explain select pg_reload_conf()",
+    ] {
+        let found = codes(text);
+        assert_eq!(found.iter().filter(|c| *c == "touches_sessions").count(), 1, "{text}: {found:?}");
+    }
+    for text in ["select 'pg_read_file'", "select 1 /* dblink */ -- lo_import", "select $$set_config$$"] {
+        assert_eq!(codes(text), Vec::<String>::new(), "{text}");
+    }
+    let found = read("select 1,\n  pg_read_file('/x')").unwrap();
+    assert_eq!(found.findings()[0].position, Some(Position { line: 2, column: 3 }));
 }
 
 proptest! {

@@ -61,8 +61,9 @@ async fn a_read_only_target_stays_read_only_when_code_runs_while_a_statement_is_
 #[tokio::test]
 async fn another_encoding_does_not_outlive_its_statement() {
     let db = Db::new().await;
-    let outcome = db.run("SELECT set_config('client_encoding', 'LATIN1', false); SELECT 'é' AS a").await;
-    assert_eq!(outcome.lines()[1], "[\"é\"]");
+    let outcome =
+        db.run("SELECT set_config('client_encoding', 'LATIN1', false); SELECT 'é', length('é')").await;
+    assert_eq!(outcome.lines()[1], "[\"é\",1]");
     db.finish().await;
 }
 
@@ -82,6 +83,23 @@ async fn a_session_that_listens_to_nothing_is_ended() {
     );
     assert_eq!(db.count(&left).await, 0);
     db.admin.batch_execute("BEGIN; LOCK TABLE t NOWAIT; ROLLBACK").await.unwrap();
+    db.finish().await;
+}
+
+#[tokio::test]
+async fn deferred_checks_that_listen_to_nothing_are_ended() {
+    let db = Db::cold().await;
+    let sql = "CREATE TABLE t (id int);
+        CREATE FUNCTION deaf() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM set_config('client_connection_check_interval', '0', false);
+            LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$;
+        CREATE CONSTRAINT TRIGGER deaf AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION deaf()";
+    db.run(sql).await.report();
+    let outcome = db.run_for(Duration::from_secs(1), "INSERT INTO t VALUES (1)").await;
+    assert!(matches!(outcome.error(), ExecutionError::TimedOut), "{:?}", outcome.error());
+    db.admin.batch_execute("BEGIN; LOCK TABLE t NOWAIT; ROLLBACK").await.unwrap();
+    assert_eq!(db.count("SELECT count(*) FROM t").await, 0);
     db.finish().await;
 }
 

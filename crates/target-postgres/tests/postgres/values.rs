@@ -193,7 +193,7 @@ async fn columns_keep_duplicate_names_and_types() {
 #[tokio::test]
 async fn values_that_are_no_utf8_are_an_error() {
     let db = Db::new().await;
-    let outcome = db.run("SELECT set_config('client_encoding', 'LATIN1', false); SELECT chr(233)").await;
+    let outcome = db.run("SELECT set_config('client_encoding', 'LATIN1', false), chr(233)").await;
     assert_eq!(outcome.database_error().code, "22021");
     db.finish().await;
 }
