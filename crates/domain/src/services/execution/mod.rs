@@ -167,7 +167,7 @@ impl ExecutionWorker {
         };
         tokio::select! {
             () = work => {}
-            () = keep => unreachable_keeper(id),
+            () = keep => log_given_up(id),
         }
     }
 
@@ -285,7 +285,7 @@ impl ExecutionWorker {
     }
 }
 
-/// The keeper returns only when the lease is lost, and then the work stops by its cancel token.
-fn unreachable_keeper(request: RequestId) {
+/// The keeper returns only when the lease is lost and the work has not stopped by its cancel token in time.
+fn log_given_up(request: RequestId) {
     tracing::error!(%request, "gave an execution up, because its lease was lost and it did not stop");
 }
