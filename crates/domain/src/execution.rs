@@ -7,7 +7,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use crate::ids::RequestId;
-use crate::request::{Submission, SubmissionKind};
+use crate::request::Submission;
 use crate::review::Position;
 use crate::target::{Limits, Target};
 use crate::text::DatabaseName;
@@ -26,12 +26,6 @@ pub struct ExecutionOrder {
     pub limits: Limits,
     /// True when the target or the request is read-only.
     pub read_only: bool,
-}
-
-impl ExecutionOrder {
-    pub fn kind(&self) -> SubmissionKind {
-        self.submission.kind
-    }
 }
 
 /// A login to a target. Never printed, never serialised.

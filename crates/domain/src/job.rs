@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::Timestamp;
 use crate::ids::{JobId, RequestId};
 use crate::request::NotificationKind;
 
@@ -55,9 +54,4 @@ impl Reaped {
     pub fn is_empty(&self) -> bool {
         self.interrupted.is_empty() && self.requeued == 0 && self.expired.is_empty()
     }
-}
-
-/// A moment until which a lease holds.
-pub fn lease_until(now: Timestamp, lease: Duration) -> Timestamp {
-    now + lease
 }

@@ -89,6 +89,14 @@ impl From<Denied> for ChangeError {
     }
 }
 
+/// A submission that may be stored, with what was found on the way.
+struct Accepted {
+    target: Target,
+    pod: Pod,
+    submission: Submission,
+    review: Review,
+}
+
 /// Takes submissions.
 pub struct Submissions {
     pub requests: Arc<dyn RequestStore>,
@@ -113,11 +121,7 @@ impl Submissions {
         origin: Origin,
     ) -> Result<Request, SubmitError> {
         policy::permission(actor, Permission::SubmitRequests)?;
-        let (target, pod) = self.place(actor, &submit).await?;
-        policy::submit(actor, &pod.id, &target)?;
-        let submission =
-            Submission { kind: submit.kind, text: submit.text, filename: submit.filename, compiled: vec![] };
-        let review = self.review(&target, &submission).await?;
+        let Accepted { target, pod, submission, review } = self.accept(actor, &submit).await?;
         let now = self.clock.now();
         let request = Request {
             id: RequestId::from_uuid(self.ids.new_id()),
@@ -185,12 +189,9 @@ impl Submissions {
             comments: changes.comments.unwrap_or_else(|| request.comments.clone()),
             options: changes.options.unwrap_or_else(|| request.options.clone()),
         };
-        let (target, pod) = self.place(actor, &submit).await?;
-        policy::submit(actor, &pod.id, &target)?;
-        let submission =
-            Submission { kind: submit.kind, text: submit.text, filename: submit.filename, compiled: vec![] };
+        let Accepted { target, submission, review, .. } = self.accept(actor, &submit).await?;
         let edit = Edit {
-            review: self.review(&target, &submission).await?,
+            review,
             target: TargetRef::of(&target, submit.database),
             submission,
             options: submit.options,
@@ -217,6 +218,20 @@ impl Submissions {
         let target = self.usable_target(actor, instance, &mut errors).await?;
         let Some(target) = target else { return Err(SubmitError::Fields(errors)) };
         self.review(&target, &Submission { kind, text, filename: None, compiled: vec![] }).await
+    }
+
+    /// Looks at everything that a submission, new or changed, has to pass.
+    async fn accept(&self, actor: &Actor, submit: &Submit) -> Result<Accepted, SubmitError> {
+        let (target, pod) = self.place(actor, submit).await?;
+        policy::submit(actor, &pod.id, &target)?;
+        let submission = Submission {
+            kind: submit.kind,
+            text: submit.text.clone(),
+            filename: submit.filename.clone(),
+            compiled: vec![],
+        };
+        let review = self.review(&target, &submission).await?;
+        Ok(Accepted { target, pod, submission, review })
     }
 
     async fn review(&self, target: &Target, submission: &Submission) -> Result<Review, SubmitError> {

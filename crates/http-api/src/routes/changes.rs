@@ -14,6 +14,7 @@ use crate::dto::request::RequestView;
 use crate::dto::request_changes::{CheckBody, CheckView, EditBody, ResolveBody};
 use crate::dto::request_input::WaitQuery;
 use crate::error::Problem;
+use crate::routes::requests::after_waiting;
 use crate::server::Api;
 
 /// Change your own pending request. Approvals that it had do not count any more, and the next ones have to name the
@@ -83,11 +84,8 @@ pub(crate) async fn cancel(
     let wanted: WaitQuery = query(&request)?;
     let id: RequestId = path_id("id", &id)?;
     let actor = &caller.0.actor;
-    let mut cancelled = api.requests.cancel(actor, id, origin(&request)).await?;
-    if let Some(wait) = wanted.duration() {
-        cancelled = api.requests.wait(actor, id, wait, false).await?;
-    }
-    Ok(Json(RequestView::from(&cancelled)))
+    let cancelled = api.requests.cancel(actor, id, origin(&request)).await?;
+    after_waiting(&api, actor, cancelled, &wanted).await
 }
 
 /// Say of an interrupted request whether its changes took effect, after having looked. Never for your own.

@@ -5,7 +5,8 @@ use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use domain::ids::RequestId;
 use domain::policy;
-use domain::user::Permission;
+use domain::request::Request;
+use domain::user::{Actor, Permission};
 
 use crate::auth::{Authenticated, origin};
 use crate::body::{JsonBody, path_id, query};
@@ -120,11 +121,8 @@ pub(crate) async fn approve(
     let id: RequestId = path_id("id", &id)?;
     let actor = &caller.0.actor;
     let digest = body.parse_or_default::<ApproveBody>()?.digest()?;
-    let mut approved = api.requests.approve(actor, id, digest, origin(&request)).await?;
-    if let Some(wait) = wanted.duration() {
-        approved = api.requests.wait(actor, id, wait, false).await?;
-    }
-    Ok(Json(RequestView::from(&approved)))
+    let approved = api.requests.approve(actor, id, digest, origin(&request)).await?;
+    after_waiting(&api, actor, approved, &wanted).await
 }
 
 /// Reject, with a reason for the requester.
@@ -168,4 +166,18 @@ pub(crate) async fn withdraw(
     let id: RequestId = path_id("id", &id)?;
     let withdrawn = api.requests.withdraw(&caller.0.actor, id, origin(&request)).await?;
     Ok(Json(RequestView::from(&withdrawn)))
+}
+
+/// The request once it is over, when the client wants to wait for that; else as it is.
+pub(super) async fn after_waiting(
+    api: &Api,
+    actor: &Actor,
+    request: Request,
+    wanted: &WaitQuery,
+) -> Result<Json<RequestView>, Problem> {
+    let request = match wanted.duration() {
+        None => request,
+        Some(wait) => api.requests.wait(actor, request.id, wait, false).await?,
+    };
+    Ok(Json(RequestView::from(&request)))
 }
