@@ -13,21 +13,28 @@ use crate::url;
 /// The environment variable with the superuser URL of the server that a test run shares.
 pub const TEST_POSTGRES_URL: &str = "TEST_POSTGRES_URL";
 
-/// A [`Durability::TestOnly`] server in a new temporary folder, which is removed with the server.
+/// A server in a new temporary folder, which is removed with the server.
 #[derive(Debug)]
 pub struct EphemeralPostgres(PostgresServer);
 
 impl EphemeralPostgres {
-    /// Starts the server in the folder for temporary files (`TMPDIR`, else `/tmp`).
+    /// Starts a [`Durability::TestOnly`] server in the folder for temporary files (`TMPDIR`, else `/tmp`).
     pub fn start() -> Result<Self, DevStackError> {
-        retry_when_port_is_taken(true, Self::attempt)
+        Self::start_as(Durability::TestOnly, &[])
     }
 
-    fn attempt() -> Result<Self, DevStackError> {
+    /// The same with another durability and further settings by name, for measurements.
+    pub fn start_as(durability: Durability, settings: &[(&str, &str)]) -> Result<Self, DevStackError> {
+        retry_when_port_is_taken(true, || Self::attempt(durability, settings))
+    }
+
+    fn attempt(durability: Durability, settings: &[(&str, &str)]) -> Result<Self, DevStackError> {
         let folder = env::temp_dir().join(format!("query-portal-test-{}", random_name(8)?));
         make_private(&folder)?;
         let unstarted = RemoveOnDrop(Some(folder.clone()));
-        let options = PostgresOptions { durability: Durability::TestOnly, ..PostgresOptions::new(folder) };
+        let settings =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options = PostgresOptions { durability, settings, ..PostgresOptions::new(folder) };
         let server = start_with(&options, true)?;
         unstarted.keep();
         Ok(Self(server))

@@ -19,4 +19,4 @@ mod url;
 pub use ephemeral::{EphemeralPostgres, TEST_POSTGRES_URL, TestPostgres, test_postgres};
 pub use error::DevStackError;
 pub use net::free_port;
-pub use server::{Durability, PostgresOptions, PostgresServer};
+pub use server::{Durability, PostgresOptions, PostgresServer, postgres_program};

@@ -24,6 +24,10 @@ impl Programs {
         self.folder.join("postgres")
     }
 
+    pub(crate) fn named(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Finds the programs that fit a cluster of this version, or the newest ones for a new cluster.
     pub(crate) fn find(cluster_version: Option<&str>) -> Result<Self, DevStackError> {
         Self::find_in(&candidates(env::var_os("PG_BIN").as_deref())?, cluster_version)

@@ -21,7 +21,8 @@ const SUPERUSER: &str = "postgres";
 pub enum Durability {
     /// PostgreSQL's defaults: a crash or a power cut loses nothing that was committed.
     Safe,
-    /// No `fsync`, and room for 200 connections: fast, and the data may be ruined by a power cut.
+    /// No `fsync`, and room for 200 connections and some prepared transactions: fast, and the data may be ruined by
+    /// a power cut.
     TestOnly,
 }
 
@@ -108,6 +109,12 @@ impl fmt::Debug for PostgresServer {
     }
 }
 
+/// Another program of the PostgreSQL that a new server runs, such as `pgbench`. Whether it is there is for the
+/// caller to see.
+pub fn postgres_program(name: &str) -> Result<PathBuf, DevStackError> {
+    Ok(Programs::find(None)?.named(name))
+}
+
 /// Somebody is unlucky with a free port once, not three times in a row.
 const ATTEMPTS: usize = 3;
 
@@ -190,6 +197,8 @@ fn server_command(
             set(name, "off".to_owned());
         }
         set("max_connections", "200".to_owned());
+        // So that a test can show that nobody gets to prepare a transaction.
+        set("max_prepared_transactions", "10".to_owned());
     }
     for (name, value) in &options.settings {
         set(name, value.clone());

@@ -10,7 +10,7 @@ use domain::ports::{ExecutionError, ResultSink, TargetExecutor};
 use domain::target::Engine;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{Endpoint, Key, Session, TlsSettings, Warm, while_configuring};
+use crate::connect::{ConnectSettings, Endpoint, Key, Session, TlsSettings, Warm, while_configuring};
 use crate::reviewer::analyse_submission;
 use crate::run::Run;
 
@@ -23,18 +23,26 @@ pub struct PostgresExecutorConfig {
     pub max_idle: Duration,
     /// Longest time for a connection, its login included.
     pub connect_timeout: Duration,
+    /// The longest message that is taken from a server, in bytes. A row is one message, and it is held in memory as a
+    /// whole, a few times over while it is rendered and stored.
+    pub max_message: usize,
 }
 
 impl Default for PostgresExecutorConfig {
     fn default() -> Self {
-        Self { warm_sessions: 1, max_idle: Duration::from_mins(1), connect_timeout: Duration::from_secs(5) }
+        Self {
+            warm_sessions: 1,
+            max_idle: Duration::from_mins(1),
+            connect_timeout: Duration::from_secs(5),
+            max_message: 32 * 1024 * 1024,
+        }
     }
 }
 
 /// Runs SQL on PostgreSQL targets. Dropping it closes the sessions that it keeps ready.
 pub struct PostgresExecutor {
     config: PostgresExecutorConfig,
-    settings: Arc<TlsSettings>,
+    settings: Arc<ConnectSettings>,
     warm: Warm,
 }
 
@@ -46,14 +54,27 @@ impl fmt::Debug for PostgresExecutor {
 
 impl PostgresExecutor {
     pub fn new(config: PostgresExecutorConfig) -> Self {
-        let settings = Arc::<TlsSettings>::default();
-        let warm = Warm::new(config.warm_sessions, config.max_idle, config.connect_timeout, settings.clone());
+        let settings = Arc::new(ConnectSettings {
+            tls: TlsSettings::default(),
+            timeout: config.connect_timeout,
+            max_message: config.max_message,
+        });
+        let warm = Warm::new(config.warm_sessions, config.max_idle, settings.clone());
         Self { config, settings, warm }
     }
 
     /// Closes the sessions that wait, and keeps none from now on. Executions that run go on.
     pub fn shut_down(&self) {
         self.warm.close();
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.config.connect_timeout
+    }
+
+    /// A new session, of which nothing is kept.
+    pub(crate) async fn open(&self, endpoint: &Endpoint) -> Result<Session, ExecutionError> {
+        Session::open(endpoint, &self.settings).await
     }
 
     /// A session that is ready for this order: one that was kept, or a new one.
@@ -71,7 +92,7 @@ impl PostgresExecutor {
                 return Ok(session);
             }
         }
-        let opened = Session::open(&endpoint, self.settings.clone(), self.config.connect_timeout).await?;
+        let opened = self.open(&endpoint).await?;
         if let Some(objection) = opened.role_objection(order.target.allow_privileged_role) {
             return Err(objection);
         }
@@ -100,8 +121,11 @@ impl TargetExecutor for PostgresExecutor {
         cancel: CancellationToken,
     ) -> Result<ExecutionReport, ExecutionError> {
         // The text is looked at again: what was approved under older rules runs under those of today.
-        let text =
-            analyse_submission(&order.submission, order.read_only).await.map_err(ExecutionError::Refused)?;
+        let text = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(ExecutionError::Cancelled),
+            text = analyse_submission(&order.submission, order.read_only) => text.map_err(ExecutionError::Refused)?,
+        };
         let session = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(ExecutionError::Cancelled),

@@ -1,12 +1,15 @@
 //! Connections to targets: TLS, login, who the login is, and sessions kept ready.
 
+mod carrier;
 mod driver;
 mod failure;
+mod guard;
 mod session;
 mod tls;
 mod warm;
 
 pub(crate) use failure::{chain, cut};
-pub(crate) use session::{Endpoint, Session, while_configuring};
+pub(crate) use guard::TooLong;
+pub(crate) use session::{ConnectSettings, Endpoint, Session, timed_out, while_configuring};
 pub(crate) use tls::TlsSettings;
 pub(crate) use warm::{Key, Warm};

@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use domain::execution::{Credentials, ExecutionOrder, Notice};
 use domain::ports::ExecutionError;
-use domain::target::TlsMode;
+use domain::target::{Target, TlsMode};
 use domain::text::DatabaseName;
 use secrecy::ExposeSecret;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 
+use super::carrier::Carrier;
 use super::driver::Driver;
 use super::failure::{Failure, chain, while_connecting};
+use super::guard::{Guard, TooLong};
 use super::tls::{Tls, TlsSettings};
 
 /// Who a login really is. Members can take a role's rights with `set_config('role', ...)`, so membership counts.
-/// Every name says its schema: a database's search path may lead elsewhere first.
-const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), (
+/// Every name says its schema: a database's search path may lead elsewhere first. A login may begin with another
+/// role than its own, which need not see the session of the login.
+const FACTS: &str = "SET LOCAL ROLE NONE; SELECT pg_catalog.current_setting('server_version_num'), (
     SELECT pg_catalog.string_agg(CASE WHEN rolsuper THEN 'superuser' ELSE rolname::pg_catalog.text END, ', ')
     FROM pg_catalog.pg_roles
     WHERE (rolsuper OR rolname OPERATOR(pg_catalog.=) ANY (ARRAY['pg_execute_server_program',
@@ -37,6 +40,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const OLDEST: i32 = 140_000;
 
+/// What holds for all connections of an executor.
+pub(crate) struct ConnectSettings {
+    pub(crate) tls: TlsSettings,
+    /// Longest time for a connection, its login included.
+    pub(crate) timeout: Duration,
+    /// The longest message that is taken from a server.
+    pub(crate) max_message: usize,
+}
+
 /// Where a session leads to, and with which login.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
@@ -49,16 +61,20 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn of(order: &ExecutionOrder) -> Self {
+        Self::new(&order.target, &order.database, &order.credentials)
+    }
+
+    pub(crate) fn new(target: &Target, database: &DatabaseName, credentials: &Credentials) -> Self {
         Self {
-            host: order.target.host.clone(),
-            port: order.target.port,
-            tls: order.target.tls,
-            database: order.database.clone(),
-            credentials: order.credentials.clone(),
+            host: target.host.clone(),
+            port: target.port,
+            tls: target.tls,
+            database: database.clone(),
+            credentials: credentials.clone(),
         }
     }
 
-    fn config(&self, tls: &Tls, timeout: Duration) -> Config {
+    fn config(&self, timeout: Duration) -> Config {
         let mut config = Config::new();
         config
             .host(&self.host)
@@ -67,7 +83,6 @@ impl Endpoint {
             .password(self.credentials.password.expose_secret())
             .dbname(self.database.as_str())
             .application_name("query-portal")
-            .ssl_mode(tls.ssl_mode())
             .connect_timeout(timeout)
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_mins(1));
@@ -86,33 +101,37 @@ pub(crate) struct Session {
     /// The connection ends when the last one who shares this is gone.
     pub(crate) client: Arc<Client>,
     driver: Driver,
+    carrier: Carrier,
     tls: Tls,
+    guard: Guard,
     server_process: Process,
     /// The rights beyond a database's, if the role has any.
     privileged: Option<String>,
 }
 
 impl Session {
-    /// Connects and finds out who the login is. Takes no longer than `timeout` altogether.
+    /// Connects and finds out who the login is. Takes no longer than the settings' time altogether.
     pub(crate) async fn open(
         endpoint: &Endpoint,
-        settings: Arc<TlsSettings>,
-        timeout: Duration,
+        settings: &ConnectSettings,
     ) -> Result<Self, ExecutionError> {
-        let tls = settings.of(endpoint.tls).map_err(|error| Failure::Tls(error.to_string()))?;
-        match tokio::time::timeout(timeout, Self::connect(endpoint, tls, timeout)).await {
+        let tls = settings.tls.of(endpoint.tls).map_err(|error| Failure::Tls(error.to_string()))?;
+        let guard = Guard::new(settings.max_message);
+        let timeout = settings.timeout;
+        match tokio::time::timeout(timeout, Self::connect(endpoint, tls, guard, timeout)).await {
             Ok(opened) => opened,
             Err(_elapsed) => Err(Failure::TimedOut(timeout).into()),
         }
     }
 
-    async fn connect(endpoint: &Endpoint, tls: Tls, timeout: Duration) -> Result<Self, ExecutionError> {
-        let config = endpoint.config(&tls, timeout);
-        let connected = match &tls {
-            Tls::Off => config.connect(NoTls).await.map(|(client, c)| (client, Driver::start(c))),
-            Tls::On(make) => config.connect(make.clone()).await.map(|(client, c)| (client, Driver::start(c))),
-        };
-        let (client, driver) = connected.map_err(|error| while_connecting(&error))?;
+    async fn connect(
+        endpoint: &Endpoint,
+        tls: Tls,
+        guard: Guard,
+        timeout: Duration,
+    ) -> Result<Self, ExecutionError> {
+        let carrier = Carrier::new(&endpoint.host, endpoint.port, tls.clone(), guard.clone());
+        let (client, driver) = carrier.open(endpoint.config(timeout)).await?;
         let (facts, _platform_may_refuse) =
             futures_util::future::join(client.simple_query(FACTS), client.batch_execute(CHECK_INTERVAL))
                 .await;
@@ -126,7 +145,7 @@ impl Session {
         }
         let privileged = row.try_get(1).map_err(|_| Failure::Unexpected)?.map(str::to_owned);
         let server_process = Process { id: number(2)?, started: text(3)?.to_owned() };
-        Ok(Self { client: Arc::new(client), driver, tls, server_process, privileged })
+        Ok(Self { client: Arc::new(client), driver, carrier, tls, guard, server_process, privileged })
     }
 
     /// What speaks against a role that reaches further than the target's entry says.
@@ -183,9 +202,14 @@ impl Session {
         self.driver.take_notices()
     }
 
+    /// The message for which the connection was ended, if it was. Nothing was sent since.
+    pub(crate) fn too_long(&self) -> Option<TooLong> {
+        self.guard.tripped()
+    }
+
     /// Asks the server to stop what it does for this session; an unanswered request is given up soon.
     pub(crate) async fn cancel(&self) {
-        let asked = tokio::time::timeout(CANCEL_LIMIT, self.tls.cancel(self.client.cancel_token())).await;
+        let asked = tokio::time::timeout(CANCEL_LIMIT, self.carrier.cancel(self.client.cancel_token())).await;
         if asked.is_err() {
             tracing::debug!("the target did not take a cancel request in time");
         }
@@ -203,10 +227,11 @@ impl Session {
     }
 
     async fn end_from_outside(&self, endpoint: &Endpoint) -> Result<(), ExecutionError> {
-        let other = Box::pin(Self::connect(endpoint, self.tls.clone(), CANCEL_LIMIT)).await?;
+        let other =
+            Box::pin(Self::connect(endpoint, self.tls.clone(), self.guard.afresh(), CANCEL_LIMIT)).await?;
         let Process { id, started } = &self.server_process;
         let end = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+            "SET LOCAL ROLE NONE; SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
              WHERE pid OPERATOR(pg_catalog.=) {id}
                 AND EXTRACT(EPOCH FROM backend_start) OPERATOR(pg_catalog.=) {started}::pg_catalog.numeric"
         );
@@ -239,6 +264,11 @@ fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
 /// For settings where 0 would mean "no limit"; the server takes no more than an `int4`.
 fn milliseconds(duration: Duration) -> String {
     duration.as_millis().clamp(1, i32::MAX.cast_unsigned().into()).to_string()
+}
+
+/// The error of somebody who waited for a target for this long.
+pub(crate) fn timed_out(limit: Duration) -> ExecutionError {
+    Failure::TimedOut(limit).into()
 }
 
 /// An error of [`Session::configure`] as an execution's.

@@ -11,8 +11,7 @@ use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::session::{Endpoint, Session};
-use super::tls::TlsSettings;
+use super::session::{ConnectSettings, Endpoint, Session};
 
 /// Sessions are interchangeable when they have the same key. The login is there as a hash only.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -55,24 +54,18 @@ struct Shelf {
 /// Keeps sessions. Dropping it closes them and stops those that are being opened.
 pub(crate) struct Warm {
     shelf: Arc<Mutex<Shelf>>,
-    settings: Arc<TlsSettings>,
+    settings: Arc<ConnectSettings>,
     stop: CancellationToken,
     size: usize,
     max_idle: Duration,
-    connect_timeout: Duration,
     _stop_on_drop: DropGuard,
 }
 
 impl Warm {
-    pub(crate) fn new(
-        size: usize,
-        max_idle: Duration,
-        connect_timeout: Duration,
-        settings: Arc<TlsSettings>,
-    ) -> Self {
+    pub(crate) fn new(size: usize, max_idle: Duration, settings: Arc<ConnectSettings>) -> Self {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        Self { shelf: Arc::default(), settings, stop, size, max_idle, connect_timeout, _stop_on_drop: guard }
+        Self { shelf: Arc::default(), settings, stop, size, max_idle, _stop_on_drop: guard }
     }
 
     /// A session that was alive a moment ago, if there is one.
@@ -100,10 +93,10 @@ impl Warm {
         }
         let keeper = Keeper { shelf: self.shelf.clone(), key };
         let (settings, stop) = (self.settings.clone(), self.stop.clone());
-        let (max_idle, timeout) = (self.max_idle, self.connect_timeout);
+        let max_idle = self.max_idle;
         tokio::spawn(async move {
             let opened = tokio::select! {
-                opened = Session::open(&endpoint, settings, timeout) => opened.ok(),
+                opened = Session::open(&endpoint, &settings) => opened.ok(),
                 () = stop.cancelled() => None,
             };
             // A target that cannot be reached is reported by the next execution, which tries again.

@@ -12,22 +12,20 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{Kind, Type};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::types::Oid;
+use tokio_postgres::{Client, Column, Error, SimpleQueryMessage};
+
+use crate::value::{Shape, Shapes, foreign_elements};
 
 /// Room for far more levels than the server's own stack lets anybody create.
 const STACK_BYTES: usize = 256 * 1024 * 1024;
-
-/// A type that nests deeper is shown as the server's text.
-const MAX_HEIGHT: usize = 32;
 
 /// A column of a statement that was prepared.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
     pub(super) name: String,
     pub(super) type_name: String,
-    /// For rendering; plain text where the real type nests too deeply.
-    pub(super) shape: Type,
+    pub(super) shape: Arc<Shape>,
 }
 
 struct Question {
@@ -75,13 +73,34 @@ async fn describe(client: &Client, before: &str, sql: &str) -> Result<Vec<Descri
         (Err(error), Ok(_)) => return Err(error),
         (Err(error), Err(own)) => return Err(telling(error, own)),
     };
-    let mut heights = HashMap::new();
-    let columns = prepared.columns().iter().map(|column| {
-        let ty = column.type_();
-        let shape = if height(ty, &mut heights) > MAX_HEIGHT { Type::TEXT } else { ty.clone() };
-        Described { name: column.name().to_owned(), type_name: ty.name().to_owned(), shape }
+    let types = || prepared.columns().iter().map(Column::type_);
+    let delimiters = delimiters(client, &foreign_elements(types())).await?;
+    let mut shapes = Shapes::new(&delimiters);
+    let columns = prepared.columns().iter().map(|column| Described {
+        name: column.name().to_owned(),
+        type_name: column.type_().name().to_owned(),
+        shape: shapes.of(column.type_()),
     });
     Ok(columns.collect())
+}
+
+/// What separates the elements of arrays of these types.
+async fn delimiters(client: &Client, elements: &[Oid]) -> Result<HashMap<Oid, u8>, Error> {
+    if elements.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let list: Vec<String> = elements.iter().map(Oid::to_string).collect();
+    let sql = format!(
+        "SELECT oid, typdelim FROM pg_catalog.pg_type WHERE oid OPERATOR(pg_catalog.=) ANY ('{{{}}}'::pg_catalog.oid[])",
+        list.join(",")
+    );
+    let found = client.simple_query(&sql).await?;
+    let pairs = found.iter().filter_map(|message| {
+        let SimpleQueryMessage::Row(row) = message else { return None };
+        let oid = row.get(0)?.parse().ok()?;
+        Some((oid, *row.get(1)?.as_bytes().first()?))
+    });
+    Ok(pairs.collect())
 }
 
 /// Which of two errors to show: that of what was sent just before a statement, or the statement's own. One that
@@ -90,21 +109,4 @@ pub(super) fn telling(before: Error, own: Error) -> Error {
     let failed_before = &SqlState::IN_FAILED_SQL_TRANSACTION;
     let own_tells = own.code().is_some_and(|code| code != failed_before);
     if own_tells || before.code() == Some(failed_before) { own } else { before }
-}
-
-/// How many types lie inside of one another. A type is looked at once, however many others hold it.
-fn height(ty: &Type, known: &mut HashMap<u32, usize>) -> usize {
-    if let Some(height) = known.get(&ty.oid()) {
-        return *height;
-    }
-    let inside = match ty.kind() {
-        Kind::Array(inner) | Kind::Domain(inner) | Kind::Range(inner) | Kind::Multirange(inner) => {
-            height(inner, known)
-        }
-        Kind::Composite(fields) => fields.iter().map(|f| height(f.type_(), known)).max().unwrap_or(0),
-        // The rest, whatever the driver may learn of, holds no other type.
-        _ => 0,
-    };
-    known.insert(ty.oid(), inside + 1);
-    inside + 1
 }

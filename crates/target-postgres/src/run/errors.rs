@@ -5,7 +5,7 @@ use domain::ports::{ExecutionError, SinkError};
 use domain::review::Position;
 use tokio_postgres::error::{DbError, ErrorPosition};
 
-use crate::connect::cut;
+use crate::connect::{Session, TooLong, chain, cut};
 use crate::sql::Statement;
 
 /// Why a statement did not come to its end.
@@ -68,6 +68,46 @@ pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> ExecutionErr
         statement: spot.map(|s| s.index),
         position: spot.and_then(|s| s.position(error)),
     })
+}
+
+/// A break on a session inside of a transaction, before its commit was sent: what the driver says of it, or what the
+/// guard over the connection has ended it for.
+pub(super) fn of_break_on(session: &Session, error: &tokio_postgres::Error, index: u32) -> ExecutionError {
+    match session.too_long() {
+        Some(what) => too_long(what, index),
+        None => of_break(chain(error), index),
+    }
+}
+
+/// How contact was lost, outside of a transaction or during a commit.
+pub(super) fn unknown_on(session: &Session, error: &tokio_postgres::Error) -> ExecutionError {
+    match session.too_long() {
+        Some(what) => unknown(beginning(what)),
+        None => unknown(chain(error)),
+    }
+}
+
+/// The server was sending something that is too long, and the connection was closed before any of it was read.
+fn too_long(what: TooLong, index: u32) -> ExecutionError {
+    let hint = if what.is_row {
+        "Leave out large values, shorten them, for example with left(value, 1000), or spread them over several rows."
+    } else {
+        "Raise shorter messages."
+    };
+    ExecutionError::Database(DatabaseError {
+        // program_limit_exceeded
+        code: "54000".to_owned(),
+        severity: "ERROR".to_owned(),
+        message: format!("{}; nothing of the request took effect", beginning(what)),
+        hint: Some(hint.to_owned()),
+        statement: Some(index),
+        ..DatabaseError::default()
+    })
+}
+
+fn beginning(what: TooLong) -> String {
+    let thing = if what.is_row { "a row of the result" } else { "a message of the server" };
+    format!("{thing} is longer than {} MiB, the portal's limit", what.limit / (1024 * 1024))
 }
 
 /// A break before anything could take effect. For the first statement the target was not there to begin with.

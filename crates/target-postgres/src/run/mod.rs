@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::describe::{Described, Describer, telling};
 use self::errors::{
-    Broken, Lost, Spot, ends_session, not_utf8, of_break, of_server, too_many_columns, unknown,
+    Broken, Lost, Spot, ends_session, not_utf8, of_break, of_break_on, of_server, too_many_columns, unknown,
+    unknown_on,
 };
 use self::rows::Rows;
 use self::watch::{Stop, Waited, Watch};
-use crate::connect::{Endpoint, Session, chain};
+use crate::connect::{Endpoint, Session};
 use crate::sql::{Class, Statement, Text};
 
 /// A commit in flight at the deadline is awaited: the server decides, not the clock.
@@ -234,7 +235,7 @@ impl<'a> Run<'a> {
                     self.roll_back().await;
                     Err(failed)
                 }
-                None => Err(of_break(chain(&error), spot.index)),
+                None => Err(of_break_on(&self.session, &error, spot.index)),
             },
         }
     }
@@ -257,7 +258,7 @@ impl<'a> Run<'a> {
         match error.as_db_error() {
             Some(db) if !ends_session(db) => self.of_server(db, Some(spot)),
             Some(db) => unknown(format!("the server ended the session (SQLSTATE {})", db.code().code())),
-            None => unknown(chain(error)),
+            None => unknown_on(&self.session, error),
         }
     }
 
@@ -293,7 +294,7 @@ impl<'a> Run<'a> {
         if let Waited::Done(Err(error)) = finished {
             let failed = match error.as_db_error() {
                 Some(db) => self.of_server(db, None),
-                None => of_break(chain(&error), self.after_last()),
+                None => of_break_on(&self.session, &error, self.after_last()),
             };
             self.roll_back().await;
             return Err(failed);
@@ -317,7 +318,7 @@ impl<'a> Run<'a> {
                 )))
             }
             Some(db) => Err(self.of_server(db, None)),
-            None => Err(unknown(chain(&error))),
+            None => Err(unknown_on(&self.session, &error)),
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_postgres::{SimpleColumn, SimpleQueryRow};
 
 use super::describe::Described;
 use super::errors::Broken;
-use crate::value;
+use crate::value::{Shape, append_json};
 
 /// Chunks are about this large.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -25,7 +25,7 @@ pub(super) struct Rows<'a> {
     rows_left: u64,
     bytes_left: u64,
     statement: u32,
-    types: Vec<Type>,
+    shapes: Vec<Arc<Shape>>,
     kept: u64,
     truncated: bool,
     buffer: Vec<u8>,
@@ -44,7 +44,7 @@ impl<'a> Rows<'a> {
             rows_left: limits.max_rows,
             bytes_left: limits.max_bytes,
             statement: 0,
-            types: Vec::new(),
+            shapes: Vec::new(),
             kept: 0,
             truncated: false,
             buffer: Vec::new(),
@@ -54,7 +54,7 @@ impl<'a> Rows<'a> {
 
     pub(super) fn begin(&mut self, statement: u32) {
         self.statement = statement;
-        self.types.clear();
+        self.shapes.clear();
         self.kept = 0;
         self.truncated = false;
     }
@@ -65,13 +65,14 @@ impl<'a> Rows<'a> {
         let same =
             found.len() == prepared.len() && found.iter().zip(prepared).all(|(f, p)| f.name() == p.name);
         if same {
-            self.types = prepared.iter().map(|p| p.shape.clone()).collect();
+            self.shapes = prepared.iter().map(|p| p.shape.clone()).collect();
             return prepared
                 .iter()
                 .map(|p| Column { name: p.name.clone(), type_name: p.type_name.clone() })
                 .collect();
         }
-        self.types = vec![Type::TEXT; found.len()];
+        let text = Arc::new(Shape::Text);
+        self.shapes = vec![text; found.len()];
         let text = Type::TEXT.name();
         found.iter().map(|f| Column { name: f.name().to_owned(), type_name: text.to_owned() }).collect()
     }
@@ -116,9 +117,9 @@ impl<'a> Rows<'a> {
             if at > 0 {
                 self.buffer.push(b',');
             }
-            match (row.try_get(at).map_err(|_| Broken::NotUtf8)?, self.types.get(at)) {
-                (Some(text), Some(ty)) => value::append_json(&mut self.buffer, ty, text),
-                (Some(text), None) => value::append_json(&mut self.buffer, &Type::TEXT, text),
+            match (row.try_get(at).map_err(|_| Broken::NotUtf8)?, self.shapes.get(at)) {
+                (Some(text), Some(shape)) => append_json(&mut self.buffer, shape, text),
+                (Some(text), None) => append_json(&mut self.buffer, &Shape::Text, text),
                 (None, _) => self.buffer.extend_from_slice(b"null"),
             }
         }

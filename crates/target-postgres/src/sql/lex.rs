@@ -36,11 +36,12 @@ pub(crate) struct Token {
 pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
+    open_comment: Option<usize>,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, open_comment: None }
     }
 
     fn byte(&self, at: usize) -> u8 {
@@ -58,7 +59,12 @@ impl<'a> Lexer<'a> {
             if is_space(here) {
                 self.at += 1;
             } else if self.starts_comment(self.at) {
-                self.at = if here == b'-' { self.end_of_line(self.at) } else { self.end_of_block(self.at) };
+                let end =
+                    if here == b'-' { Some(self.end_of_line(self.at)) } else { self.end_of_block(self.at) };
+                if end.is_none() {
+                    self.open_comment = Some(self.at);
+                }
+                self.at = end.unwrap_or(self.text.len());
             } else {
                 return;
             }
@@ -71,8 +77,8 @@ impl<'a> Lexer<'a> {
         rest.iter().position(|b| matches!(b, b'\n' | b'\r')).map_or(self.text.len(), |n| from + n)
     }
 
-    /// Block comments nest.
-    fn end_of_block(&self, from: usize) -> usize {
+    /// Block comments nest. `None` means that one has no end.
+    fn end_of_block(&self, from: usize) -> Option<usize> {
         let mut depth = 0_usize;
         let mut at = from;
         while at < self.text.len() {
@@ -85,13 +91,13 @@ impl<'a> Lexer<'a> {
                     depth -= 1;
                     at += 2;
                     if depth == 0 {
-                        return at;
+                        return Some(at);
                     }
                 }
                 _ => at += 1,
             }
         }
-        self.text.len()
+        None
     }
 
     fn end_of_word(&self, from: usize) -> usize {
@@ -224,6 +230,13 @@ impl Iterator for Lexer<'_> {
     }
 }
 
+/// Where a block comment begins that has no end, which hides the rest of the text.
+pub(crate) fn open_comment(text: &str) -> Option<usize> {
+    let mut lexer = Lexer::new(text);
+    while lexer.next().is_some() {}
+    lexer.open_comment
+}
+
 /// Finds a delimiter in linear time: a dollar cannot occur inside one, so no match overlaps another.
 fn find(haystack: &[u8], delimiter: &[u8]) -> Option<usize> {
     let mut at = 0;
@@ -263,6 +276,8 @@ mod tests {
         assert_eq!(tokens("/* a /* b */ ; */ x -- y ;\r z"), ["x", "z"]);
         assert_eq!(tokens("/* open"), Vec::<&str>::new());
         assert_eq!(tokens("1--2"), ["1"]);
+        assert_eq!(open_comment("1 /* /* */ 2"), Some(2));
+        assert_eq!(open_comment("1 /* */ -- /* \n '/*' $$/*$$"), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::classify::classify;
 use super::findings::{Place, capped};
+use super::lex::open_comment;
 use super::split::{Piece, split};
 use super::warn::of_words;
 use super::{Class, Statement};
@@ -86,6 +87,13 @@ fn analyse_here(text: &str, read_only: bool) -> Result<Text, Refusal> {
                 "The text holds more than {MAX_STATEMENTS} statements: put them into several requests."
             ),
             position: Some(positions.of_byte(beyond.range.start)),
+        });
+    }
+    if let Some(start) = open_comment(text) {
+        return Err(Refusal {
+            code: "open_comment".to_owned(),
+            message: "This comment has no end and hides the rest of the text: close it with */.".to_owned(),
+            position: Some(positions.of_byte(start)),
         });
     }
     let looked_at = pieces.iter().map(|piece| statement(&positions, text, piece));

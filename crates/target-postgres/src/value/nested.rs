@@ -3,16 +3,13 @@
 //! A function returns `None` when the text is not what it should be; the caller then drops what was written.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use tokio_postgres::types::{Field, Type};
-
-use super::{append, base, string};
+use super::{Shape, append_json, string};
 
 /// Writes an array of any number of dimensions. Bounds (`[2:3]=`) have no place in JSON.
-pub(super) fn array(out: &mut Vec<u8>, element: &Type, text: &str, depth: usize) -> Option<()> {
+pub(super) fn array(out: &mut Vec<u8>, element: &Shape, delimiter: u8, text: &str) -> Option<()> {
     let body = if text.starts_with('[') { text.split_once('=')?.1 } else { text };
-    // `box` is the one built-in type with a delimiter of its own.
-    let delimiter = if *base(element) == Type::BOX { b';' } else { b',' };
     let bytes = body.as_bytes();
     let mut at = 0;
     let mut open = 0_usize;
@@ -42,7 +39,7 @@ pub(super) fn array(out: &mut Vec<u8>, element: &Type, text: &str, depth: usize)
                 at += 1;
             }
             _ if value_expected && open > 0 => {
-                at = item(out, element, body, at, delimiter, depth)?;
+                at = item(out, element, body, at, delimiter)?;
                 value_expected = false;
             }
             _ => return None,
@@ -51,14 +48,7 @@ pub(super) fn array(out: &mut Vec<u8>, element: &Type, text: &str, depth: usize)
 }
 
 /// Writes one element and returns where it ends.
-fn item(
-    out: &mut Vec<u8>,
-    element: &Type,
-    body: &str,
-    from: usize,
-    delimiter: u8,
-    depth: usize,
-) -> Option<usize> {
+fn item(out: &mut Vec<u8>, element: &Shape, body: &str, from: usize, delimiter: u8) -> Option<usize> {
     let bytes = body.as_bytes();
     if bytes[from] != b'"' {
         let length = bytes[from..].iter().position(|b| *b == delimiter || *b == b'}')?;
@@ -66,23 +56,32 @@ fn item(
         if raw == "NULL" {
             out.extend_from_slice(b"null");
         } else {
-            append(out, element, raw, depth);
+            append_json(out, element, raw);
         }
         return (length > 0).then_some(from + length);
     }
-    let mut end = from + 1;
+    let (plain, rest) = quoted(&body[from..])?;
+    append_json(out, element, &plain);
+    Some(body.len() - rest.len())
+}
+
+/// Reads a text between double quotes, in which a backslash stands before what is to be taken as it is. Returns
+/// it and what comes after it.
+pub(super) fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let inside = text.strip_prefix('"')?;
+    let bytes = inside.as_bytes();
+    let mut end = 0;
     let mut escapes = false;
-    while bytes.get(end)? != &b'"' {
+    while *bytes.get(end)? != b'"' {
         if bytes[end] == b'\\' {
             escapes = true;
             end += 1;
         }
         end += 1;
     }
-    let raw = &body[from + 1..end];
+    let raw = &inside[..end];
     let plain = if escapes { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) };
-    append(out, element, &plain, depth);
-    Some(end + 1)
+    Some((plain, &inside[end + 1..]))
 }
 
 fn unescape(raw: &str) -> String {
@@ -95,33 +94,33 @@ fn unescape(raw: &str) -> String {
 }
 
 /// Writes an `int2vector` or `oidvector`, whose elements stand between blanks.
-pub(super) fn vector(out: &mut Vec<u8>, element: &Type, text: &str) {
+pub(super) fn vector(out: &mut Vec<u8>, element: &Shape, text: &str) {
     out.push(b'[');
     for (n, part) in text.split_ascii_whitespace().enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        append(out, element, part, 0);
+        append_json(out, element, part);
     }
     out.push(b']');
 }
 
 /// Writes a composite value as an object.
-pub(super) fn composite(out: &mut Vec<u8>, fields: &[Field], text: &str, depth: usize) -> Option<()> {
+pub(super) fn composite(out: &mut Vec<u8>, fields: &[(String, Arc<Shape>)], text: &str) -> Option<()> {
     let body = text.strip_prefix('(')?.strip_suffix(')')?;
     let values = if fields.is_empty() && body.is_empty() { Vec::new() } else { record(body)? };
     if values.len() != fields.len() {
         return None;
     }
     out.push(b'{');
-    for (n, (field, value)) in fields.iter().zip(values).enumerate() {
+    for (n, ((name, shape), value)) in fields.iter().zip(values).enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        string(out, field.name());
+        string(out, name);
         out.push(b':');
         match value {
-            Some(value) => append(out, field.type_(), &value, depth),
+            Some(value) => append_json(out, shape, &value),
             None => out.extend_from_slice(b"null"),
         }
     }

@@ -162,7 +162,7 @@ async fn a_cancel_by_somebody_else_is_an_error() {
 #[tokio::test]
 async fn a_row_beyond_the_limit_is_left_out() {
     let db = Db::new().await;
-    let mut order = db.order("SELECT 1; SELECT repeat('x', 50000000), repeat('y', 50000000); SELECT 2");
+    let mut order = db.order("SELECT 1; SELECT repeat('x', 10000000), repeat('y', 10000000); SELECT 2");
     order.limits.max_bytes = 1_000;
     let outcome = db.run_order(&order, CancellationToken::new()).await;
     assert_eq!(outcome.lines(), ["[1]"]);

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
+mod cancelling;
 mod connecting;
 mod contract;
 mod ending;
 mod harness;
 mod hostile;
+mod large;
+mod rules;
 mod running;
+mod statements;
 mod tls;
+mod told;
 mod values;

@@ -52,17 +52,6 @@ async fn several_statements_have_a_result_each() {
 }
 
 #[tokio::test]
-async fn cursors_work_inside_a_request() {
-    let db = Db::new().await;
-    let sql = "DECLARE c CURSOR FOR SELECT generate_series(1, 5); FETCH 2 FROM c; MOVE 1 FROM c; FETCH ALL FROM c; CLOSE c";
-    let outcome = db.run(sql).await;
-    let affected: Vec<_> = outcome.report().statements.iter().map(|s| s.affected).collect();
-    assert_eq!(affected, [None, Some(2), Some(1), Some(2), None]);
-    assert_eq!(outcome.lines(), ["[1]", "[2]", "[4]", "[5]"]);
-    db.finish().await;
-}
-
-#[tokio::test]
 async fn a_failed_statement_takes_the_others_with_it() {
     let db = Db::new().await;
     db.admin.batch_execute("CREATE TABLE t (id int PRIMARY KEY); GRANT ALL ON t TO PUBLIC").await.unwrap();
@@ -111,54 +100,6 @@ async fn a_deferred_constraint_fails_the_commit() {
     let error = outcome.database_error();
     assert_eq!((error.code.as_str(), error.statement), ("23505", None));
     assert_eq!(db.count("SELECT count(*) FROM t").await, 0);
-    db.finish().await;
-}
-
-#[tokio::test]
-async fn a_commit_inside_of_code_is_the_servers_error() {
-    let db = Db::new().await;
-    db.run("CREATE TABLE t (id int)").await.report();
-    let outcome = db.run("INSERT INTO t VALUES (1); DO $$ BEGIN COMMIT; END $$").await;
-    assert_eq!(outcome.database_error().code, "2D000");
-    assert_eq!(db.count("SELECT count(*) FROM t").await, 0);
-    db.finish().await;
-}
-
-#[tokio::test]
-async fn read_only_holds_against_every_road() {
-    let db = Db::new().await;
-    let set_up = "CREATE TABLE t (id int); CREATE SEQUENCE s;
-        CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'INSERT INTO t VALUES (1)';
-        CREATE PROCEDURE p() LANGUAGE sql AS 'INSERT INTO t VALUES (1)'";
-    db.run(set_up).await.report();
-    for text in [
-        "SELECT f()",
-        "CALL p()",
-        "SELECT nextval('s')",
-        "DO $$ BEGIN INSERT INTO t VALUES (1); END $$",
-        "SELECT set_config('default_transaction_read_only', 'off', false); SELECT f()",
-        "DO $$ BEGIN EXECUTE 'CREATE TABLE u (id int)'; END $$",
-    ] {
-        assert_eq!(db.run_read_only(text).await.database_error().code, "25006", "{text}");
-    }
-    for text in [
-        "SELECT set_config('transaction_read_only', 'off', false); SELECT f()",
-        "DO $$ BEGIN SET TRANSACTION READ WRITE; INSERT INTO t VALUES (1); END $$",
-        "SELECT 1; DO $$ BEGIN COMMIT; INSERT INTO t VALUES (1); END $$",
-    ] {
-        db.run_read_only(text).await.database_error();
-    }
-    for text in
-        ["SET TRANSACTION READ WRITE; SELECT f()", "INSERT INTO t VALUES (1)", "COMMIT; SELECT f()", "VACUUM"]
-    {
-        let outcome = db.run_read_only(text).await;
-        assert!(matches!(outcome.error(), ExecutionError::Refused(_)), "{text}");
-    }
-    // Servers before version 16 allow this one in a read-only transaction, which is therefore never committed.
-    let _ = db.run_read_only("SELECT lo_create(0)").await;
-    assert_eq!(db.count("SELECT count(*) FROM pg_largeobject_metadata").await, 0);
-    assert_eq!(db.count("SELECT count(*) FROM t").await, 0);
-    assert_eq!(db.run_read_only("SELECT count(*) FROM t").await.lines(), ["[0]"]);
     db.finish().await;
 }
 

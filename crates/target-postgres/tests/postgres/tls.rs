@@ -11,7 +11,7 @@ use super::harness::{Db, PASSWORD};
 const CERTIFICATE: &str = include_str!("certificates/server.pem");
 const KEY: &str = include_str!("certificates/server.key");
 
-async fn server_with_tls(role: &str) -> dev_stack::EphemeralPostgres {
+pub(super) async fn server_with_tls(role: &str) -> dev_stack::EphemeralPostgres {
     let server = dev_stack::EphemeralPostgres::start().unwrap();
     let (client, connection) = tokio_postgres::connect(&server.url("postgres"), NoTls).await.unwrap();
     let connection = tokio::spawn(connection);

@@ -1,0 +1,186 @@
+//! Ends a connection on which the server begins a message that is too long.
+//!
+//! The driver collects a message whole before it looks at it, and a row is one message: a single value can be a
+//! gigabyte. The length stands at the beginning of each message, so it is looked at here, below the driver and above
+//! TLS, before anything of the message is kept.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+/// A type in one byte, then the length of the rest, its own four bytes included.
+const HEADER: usize = 5;
+
+/// The type of a message that holds a row.
+const ROW: u8 = b'D';
+
+/// The longest message that is taken, and whether a longer one came.
+#[derive(Clone, Debug)]
+pub(super) struct Guard {
+    limit: usize,
+    /// The type of the message that was too long; 0 is none.
+    tripped: Arc<AtomicU8>,
+}
+
+/// A message that was too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TooLong {
+    pub(crate) is_row: bool,
+    /// In bytes.
+    pub(crate) limit: usize,
+}
+
+impl Guard {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, tripped: Arc::default() }
+    }
+
+    /// The same limit, for another connection.
+    pub(super) fn afresh(&self) -> Self {
+        Self::new(self.limit)
+    }
+
+    /// What the connection was ended for, if it was.
+    pub(super) fn tripped(&self) -> Option<TooLong> {
+        let kind = self.tripped.load(Ordering::Relaxed);
+        (kind != 0).then_some(TooLong { is_row: kind == ROW, limit: self.limit })
+    }
+
+    /// Watches over a stream, which tells the login by `binding` what it is bound to.
+    pub(super) fn watch<S>(&self, stream: S, binding: fn(&S) -> ChannelBinding) -> Watched<S> {
+        Watched { stream, binding, guard: self.clone(), header: [0; HEADER], known: 0, body_left: 0 }
+    }
+}
+
+/// The bytes of a connection, which end when the guard says so.
+pub(super) struct Watched<S> {
+    stream: S,
+    binding: fn(&S) -> ChannelBinding,
+    guard: Guard,
+    /// The header of the message that begins, as far as it is known.
+    header: [u8; HEADER],
+    known: usize,
+    /// What is still to come of the message before.
+    body_left: usize,
+}
+
+impl<S> Watched<S> {
+    fn look_at(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let passed = self.body_left.min(bytes.len());
+            self.body_left -= passed;
+            bytes = &bytes[passed..];
+            let taken = (HEADER - self.known).min(bytes.len());
+            self.header[self.known..self.known + taken].copy_from_slice(&bytes[..taken]);
+            self.known += taken;
+            bytes = &bytes[taken..];
+            if self.known == HEADER {
+                self.known = 0;
+                self.body_left = self.length_of_body()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn length_of_body(&self) -> io::Result<usize> {
+        let [kind, length @ ..] = self.header;
+        let length = u32::from_be_bytes(length) as usize;
+        if length > self.guard.limit {
+            self.guard.tripped.store(kind, Ordering::Relaxed);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the server's message is too long"));
+        }
+        // A length that does not even hold itself is the driver's to refuse.
+        Ok(length.saturating_sub(HEADER - 1))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        Poll::Ready(self.look_at(&buf.filled()[before..]))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Watched<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        (self.binding)(&self.stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    fn message(kind: u8, body: usize) -> Vec<u8> {
+        let length = u32::try_from(body + 4).unwrap().to_be_bytes();
+        [&[kind][..], &length, &vec![b'x'; body]].concat()
+    }
+
+    /// Reads everything, in pieces of every size up to that of the whole.
+    async fn read(bytes: &[u8], limit: usize) -> Vec<Result<usize, Option<TooLong>>> {
+        let mut outcomes = vec![];
+        for piece in 1..=bytes.len() {
+            let guard = Guard::new(limit);
+            let mut stream = guard.watch(bytes, |_| ChannelBinding::none());
+            let mut buffer = vec![0; piece];
+            let mut total = 0;
+            outcomes.push(loop {
+                match stream.read(&mut buffer).await {
+                    Ok(0) => break Ok(total),
+                    Ok(read) => total += read,
+                    Err(_) => break Err(guard.tripped()),
+                }
+            });
+        }
+        outcomes
+    }
+
+    #[tokio::test]
+    async fn messages_up_to_the_limit_pass_and_a_longer_one_ends_the_connection() {
+        let bytes = [message(b'T', 0), message(b'D', 16), message(b'D', 3), message(b'Z', 1)].concat();
+        assert!(read(&bytes, 20).await.iter().all(|outcome| *outcome == Ok(bytes.len())));
+        let refused = Err(Some(TooLong { is_row: true, limit: 19 }));
+        assert!(read(&bytes, 19).await.iter().all(|outcome| *outcome == refused));
+    }
+
+    #[tokio::test]
+    async fn a_length_alone_ends_the_connection_before_anything_of_the_message_came() {
+        let limit = 1 << 20;
+        // A negative length is a very long one.
+        for (kind, length) in [(b'D', 200_000_000_u32), (b'N', 200_000_000), (b'D', u32::MAX)] {
+            let bytes = [&message(b'Z', 1)[..], &[kind], &length.to_be_bytes()].concat();
+            let refused = Err(Some(TooLong { is_row: kind == b'D', limit }));
+            assert!(read(&bytes, limit).await.iter().all(|outcome| *outcome == refused));
+        }
+        // Zero is nonsense, and no reason to fail here.
+        assert!(read(&[b'D', 0, 0, 0, 0], 10).await.iter().all(|outcome| *outcome == Ok(5)));
+    }
+}
