@@ -84,3 +84,16 @@ pub struct Principal {
     pub user: User,
     pub actor: Actor,
 }
+
+/// A login, as its owner sees it in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    pub id: SessionId,
+    /// The client as it named itself when it last traded its refresh token.
+    pub device: Option<String>,
+    pub ip: Option<String>,
+    pub started_at: Timestamp,
+    /// The last time that the refresh token was traded; access tokens in between leave no trace.
+    pub refreshed_at: Timestamp,
+    pub expires_at: Timestamp,
+}

@@ -1,4 +1,4 @@
-//! The digest that an approval binds to.
+//! Digests, above all the one that an approval binds to.
 //!
 //! SHA-256 over a versioned encoding in which every field is preceded by its length, so that no two
 //! different requests share an encoding. The order of the fields is part of the version.
@@ -7,6 +7,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::Timestamp;
 use crate::request::{RunOptions, Submission, TargetRef};
 use crate::target::Limits;
 
@@ -66,16 +67,17 @@ impl DigestInput<'_> {
         encoder.number(u64::try_from(limits.lock_timeout.as_millis()).unwrap_or(u64::MAX));
         encoder.number(limits.max_rows);
         encoder.number(limits.max_bytes);
-        encoder.optional(options.not_before.map(|t| t.timestamp_micros().to_string()).as_deref());
-        Digest(encoder.0.finalize().into())
+        encoder.optional_time(options.not_before);
+        encoder.finish()
     }
 }
 
+/// Writes fields so that no two sequences of them are the same bytes. The first names the encoding.
 #[derive(Default)]
-struct Encoder(Sha256);
+pub(crate) struct Encoder(Sha256);
 
 impl Encoder {
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.0.update((text.len() as u64).to_be_bytes());
         self.0.update(text.as_bytes());
     }
@@ -86,10 +88,18 @@ impl Encoder {
     }
 
     /// Absent and empty differ: absent is a field of its own length of all ones.
-    fn optional(&mut self, text: Option<&str>) {
+    pub(crate) fn optional(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.text(text),
             None => self.0.update(u64::MAX.to_be_bytes()),
         }
+    }
+
+    pub(crate) fn optional_time(&mut self, time: Option<Timestamp>) {
+        self.optional(time.map(|time| time.timestamp_micros().to_string()).as_deref());
+    }
+
+    pub(crate) fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod digest;
 pub mod execution;
+pub mod idempotency;
 pub mod ids;
 pub mod job;
 pub mod lifecycle;

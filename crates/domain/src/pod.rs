@@ -1,6 +1,7 @@
 //! PODs: the teams whose managers decide on requests.
 
 use crate::ids::PodId;
+use crate::target::replace;
 use crate::text::{DisplayName, Email};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,4 +12,25 @@ pub struct Pod {
     pub manager_email: Option<Email>,
     pub description: Option<String>,
     pub active: bool,
+}
+
+/// What changes of a POD; `None` leaves it, `Some(None)` takes the value away.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct PodChange {
+    pub name: Option<DisplayName>,
+    pub manager_email: Option<Option<Email>>,
+    pub description: Option<Option<String>>,
+    pub active: Option<bool>,
+}
+
+impl Pod {
+    /// The POD with a change.
+    pub fn changed(&self, change: PodChange) -> Self {
+        let mut after = self.clone();
+        replace(&mut after.name, change.name);
+        replace(&mut after.manager_email, change.manager_email);
+        replace(&mut after.description, change.description);
+        replace(&mut after.active, change.active);
+        after
+    }
 }

@@ -3,7 +3,7 @@
 use crate::ids::PodId;
 use crate::request::Request;
 use crate::target::Target;
-use crate::user::{Actor, Permission};
+use crate::user::{Actor, Permission, Role};
 
 /// Something that a person may want to do with a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -50,6 +50,12 @@ pub enum Denied {
     ForeignPod,
     #[error("The POD has no access to this instance. Ask an admin to allow it.")]
     PodWithoutAccess,
+    #[error(
+        "Nobody changes their own roles, POD or activity, or sets their own password this way. Ask another admin."
+    )]
+    OwnAccount,
+    #[error("The account has or would get permissions that your own roles do not include.")]
+    StrongerAccount,
 }
 
 /// Whether a person may do something with a request.
@@ -91,6 +97,14 @@ pub fn submit(actor: &Actor, pod: &PodId, target: &Target) -> Result<(), Denied>
 /// Which targets a person sees: those of their PODs, all for who manages targets.
 pub fn sees_target(actor: &Actor, target: &Target) -> bool {
     actor.may(Permission::ManageTargets) || target.pods.iter().any(|pod| actor.belongs_to_or_leads(pod))
+}
+
+/// Whether a person may set up an account with these roles, or change one from or to them: who manages people must
+/// not become stronger by it, neither directly nor through an account that they can enter.
+pub fn hand_out<'a>(actor: &Actor, roles: impl IntoIterator<Item = &'a Role>) -> Result<(), Denied> {
+    permission(actor, Permission::ManageUsers)?;
+    let covered = roles.into_iter().all(|role| actor.permissions.covers(&role.permissions));
+    when(covered, Denied::StrongerAccount)
 }
 
 fn sees(actor: &Actor, request: &Request) -> bool {

@@ -152,6 +152,68 @@ impl Target {
     pub fn admits_pod(&self, pod: &PodId) -> bool {
         self.pods.contains(pod)
     }
+
+    /// The target with a change. When that touches where the connection leads or with which credential, the
+    /// connection's revision rises, so that the credentials are bound no longer and approvals of before are void.
+    pub fn changed(&self, change: TargetChange) -> Self {
+        let mut after = self.clone();
+        replace(&mut after.name, change.name);
+        replace(&mut after.description, change.description);
+        replace(&mut after.host, change.host);
+        replace(&mut after.port, change.port);
+        replace(&mut after.tls, change.tls);
+        replace(&mut after.credentials, change.credentials);
+        replace(&mut after.active, change.active);
+        replace(&mut after.read_only, change.read_only);
+        replace(&mut after.allow_privileged_role, change.allow_privileged_role);
+        replace(&mut after.search_path, change.search_path);
+        replace(&mut after.limits.timeout, change.timeout);
+        replace(&mut after.limits.lock_timeout, change.lock_timeout);
+        replace(&mut after.limits.max_rows, change.max_rows);
+        replace(&mut after.limits.max_bytes, change.max_bytes);
+        replace(&mut after.approvals_needed, change.approvals_needed);
+        replace(&mut after.approval_ttl, change.approval_ttl);
+        replace(&mut after.pods, change.pods);
+        after.pods.sort();
+        after.pods.dedup();
+        if self.connection() != after.connection() {
+            after.connection_revision += 1;
+        }
+        after
+    }
+
+    fn connection(&self) -> (&str, u16, TlsMode, &CredentialRef) {
+        (&self.host, self.port, self.tls, &self.credentials)
+    }
+}
+
+/// What changes of a target; `None` leaves it. In the doubly optional ones `Some(None)` takes the value away.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct TargetChange {
+    pub name: Option<DisplayName>,
+    pub description: Option<Option<String>>,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub tls: Option<TlsMode>,
+    pub credentials: Option<CredentialRef>,
+    pub active: Option<bool>,
+    pub read_only: Option<bool>,
+    pub allow_privileged_role: Option<bool>,
+    pub search_path: Option<Option<String>>,
+    pub timeout: Option<Duration>,
+    pub lock_timeout: Option<Duration>,
+    pub max_rows: Option<u64>,
+    pub max_bytes: Option<u64>,
+    pub approvals_needed: Option<u16>,
+    pub approval_ttl: Option<Duration>,
+    pub pods: Option<Vec<PodId>>,
+}
+
+/// Puts the new value there, if there is one.
+pub(crate) fn replace<T>(place: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *place = new;
+    }
 }
 
 /// A database on a target, as known to the portal.
@@ -182,4 +244,37 @@ impl DatabaseSource {
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Synced, Self::Manual].into_iter().find(|s| s.as_str() == text)
     }
+}
+
+/// What an admin says about a database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DatabaseEntry {
+    pub name: DatabaseName,
+    pub description: Option<String>,
+    pub active: bool,
+}
+
+/// What a look at the target's list of databases gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SyncOutcome {
+    /// The databases that the portal's role may connect to.
+    Succeeded(Vec<DatabaseName>),
+    /// A sentence for admins.
+    Failed(String),
+}
+
+/// What a sync did to the portal's list, each sorted.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct SyncChanges {
+    pub added: Vec<DatabaseName>,
+    pub reactivated: Vec<DatabaseName>,
+    pub deactivated: Vec<DatabaseName>,
+}
+
+/// When the databases of a target were last looked up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastSync {
+    pub at: Timestamp,
+    /// A sentence for admins; `None` after a success.
+    pub error: Option<String>,
 }

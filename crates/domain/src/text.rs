@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct InvalidText(pub String);
 
 impl InvalidText {
-    fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 }

@@ -71,10 +71,31 @@ impl PermissionSet {
     }
 
     pub fn allows(&self, permission: Permission) -> bool {
-        let wanted = permission.as_str();
+        self.grants(permission.as_str())
+    }
+
+    fn grants(&self, wanted: &str) -> bool {
         let resource = wanted.split(':').next().unwrap_or(wanted);
         self.0.iter().any(|held| held == wanted || held == "*:*" || *held == format!("{resource}:*"))
     }
+
+    /// Whether everything that `other` grants is granted here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|wanted| self.grants(wanted))
+    }
+
+    /// The permission strings, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+/// A named set of permissions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Role {
+    pub name: String,
+    pub description: String,
+    pub permissions: PermissionSet,
 }
 
 /// The roles that come with the portal; an installation may add rows to `roles`.
@@ -203,5 +224,16 @@ mod tests {
             assert!(!operator.allows(permission));
             assert_eq!(requests.allows(permission), permission.as_str().starts_with("requests:"));
         }
+    }
+
+    #[test]
+    fn a_set_covers_what_it_grants_itself_and_no_more() {
+        let of = |strings: &[&str]| PermissionSet::from_strings(strings.iter().copied());
+        assert!(of(&["*:*"]).covers(&of(&["*:*", "users:manage", "modules:read"])));
+        assert!(of(&["users:*"]).covers(&of(&["users:manage", "users:*"])));
+        assert!(of(&["users:manage"]).covers(&of(&[])));
+        assert!(!of(&["users:*"]).covers(&of(&["*:*"])));
+        assert!(!of(&["users:manage"]).covers(&of(&["users:*"])));
+        assert!(!of(&[]).covers(&of(&["requests:submit"])));
     }
 }

@@ -1,5 +1,6 @@
 //! Reading input: JSON bodies, query strings, path segments. Whatever is wrong becomes a [`Problem`].
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use actix_web::error::QueryPayloadError;
@@ -143,7 +144,37 @@ impl Fields {
         parsed.map_err(|error| self.0.push(FieldProblem::new(field, error.to_string()))).ok()
     }
 
+    /// Notes what is wrong with a field.
+    pub(crate) fn refuse<T>(&mut self, field: &str, message: &str) -> Option<T> {
+        self.0.push(FieldProblem::new(field, message));
+        None
+    }
+
     pub(crate) fn finish(self) -> Result<(), Problem> {
         if self.0.is_empty() { Ok(()) } else { Err(Problem::validation(self.0)) }
     }
+}
+
+/// Most entries of a list in a body.
+const MAX_ENTRIES: usize = 1_000;
+
+/// Parses a list of texts into a sorted one without repetitions. The place of the first that cannot be accepted is
+/// told, from 1.
+pub(crate) fn several<T: Ord, E: std::fmt::Display>(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, String> {
+    if texts.len() > MAX_ENTRIES {
+        return Err(format!("must have at most {MAX_ENTRIES} entries"));
+    }
+    let parsed = texts.iter().enumerate().map(|(index, text)| {
+        parse(text).map_err(|error| format!("cannot be accepted: entry {} {error}", index + 1))
+    });
+    Ok(parsed.collect::<Result<BTreeSet<T>, String>>()?.into_iter().collect())
+}
+
+/// Reads a number so that one out of range names its field; what else must hold is for the rules to say.
+pub(crate) fn at_least_1<T: TryFrom<i64>>(number: Option<i64>) -> Result<Option<T>, &'static str> {
+    let fitting = number.map(|number| T::try_from(number).ok().filter(|_| number >= 1));
+    fitting.map(|number| number.ok_or("is out of range; the least is 1")).transpose()
 }

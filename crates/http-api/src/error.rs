@@ -3,15 +3,18 @@
 //! A 5xx tells the client nothing but that it happened; its cause goes to the log, once, by the middleware
 //! in [`crate::headers`].
 
+use actix_cors::CorsError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, ResponseError};
-use domain::ports::{InvalidToken, StoreError};
+use domain::ids::PodId;
+use domain::ports::{DirectoryError, InvalidToken, StoreError, UserError};
 use domain::request::{EventKind, InvalidTransition, StateKind};
 use domain::review::Refusal;
 use domain::services::{
-    AuthError, ChangeError, DirectoryAccessError, FieldError, RequestError, SubmitError, error_chain,
+    AdministrationError, AuthError, ChangeError, ConnectionError, DirectoryAccessError, FieldError,
+    RequestError, SubmitError, error_chain,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -128,6 +131,11 @@ impl Problem {
             .with(Aside { allow: Some(allow.to_owned()), ..Aside::default() })
     }
 
+    fn changed_meanwhile() -> Self {
+        let detail = "Somebody else was faster and changed it. Look at it again.";
+        Self::new(StatusCode::CONFLICT, "changed_meanwhile", detail)
+    }
+
     fn with(self, aside: Aside) -> Self {
         Self { aside: Box::new(aside), ..self }
     }
@@ -223,6 +231,8 @@ impl From<domain::policy::Denied> for Problem {
             Denied::Permission(_) => "permission",
             Denied::ForeignPod => "foreign_pod",
             Denied::PodWithoutAccess => "pod_without_access",
+            Denied::OwnAccount => "own_account",
+            Denied::StrongerAccount => "stronger_account",
         };
         Self::new(StatusCode::FORBIDDEN, code, denied.to_string())
     }
@@ -324,6 +334,12 @@ impl From<SubmitError> for Problem {
                 Self::validation(fields.into_iter().map(FieldProblem::from).collect())
             }
             SubmitError::Refused(refusal) => refusal.into(),
+            SubmitError::KeyReused => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency_conflict",
+                "You have sent something else with this Idempotency-Key in the last 24 hours. \
+                 Repeat that call exactly as it was, or send this one with a new key.",
+            ),
             SubmitError::Store(error) => error.into(),
         }
     }
@@ -335,6 +351,16 @@ impl From<ChangeError> for Problem {
             ChangeError::Request(error) => error.into(),
             ChangeError::Submit(error) => error.into(),
         }
+    }
+}
+
+impl From<&CorsError> for Problem {
+    fn from(error: &CorsError) -> Self {
+        let detail = format!(
+            "A web page of another origin may not make this call: {error}. \
+             The setting server.cors_allowed_origins names the origins that may."
+        );
+        Self::new(StatusCode::BAD_REQUEST, "cors_refused", detail)
     }
 }
 
@@ -366,7 +392,83 @@ impl From<DirectoryAccessError> for Problem {
             DirectoryAccessError::NotFound => {
                 Self::not_found("There is no instance with this id that your PODs may use.")
             }
+            DirectoryAccessError::NoSuchPod => Self::not_found("There is no POD with this id."),
             DirectoryAccessError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AdministrationError> for Problem {
+    fn from(error: AdministrationError) -> Self {
+        match error {
+            AdministrationError::Denied(denied) => denied.into(),
+            AdministrationError::Invalid { field, message } => Self::field(field, message),
+            AdministrationError::User(error) => error.into(),
+            AdministrationError::NoSuchPod => Self::not_found("There is no POD with this id."),
+            AdministrationError::Directory(error) => error.into(),
+            AdministrationError::OtherRevision { current } => Self::new(
+                StatusCode::CONFLICT,
+                "connection_changed",
+                format!(
+                    "The connection of this instance is at revision {current} now. Look at it again before you bind it."
+                ),
+            ),
+            AdministrationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::EmailTaken => Self::new(
+                StatusCode::CONFLICT,
+                "email_taken",
+                "An account with this e-mail address exists already.",
+            ),
+            UserError::NotFound => Self::not_found("There is no account with this id."),
+            UserError::UnknownRole(role) => {
+                Self::field("roles", format!("names {role:?}, which is no role: see GET /api/roles"))
+            }
+            UserError::UnknownPod(pod) => Self::field("podId", unknown_pod(&pod)),
+            UserError::Changed => Self::changed_meanwhile(),
+            UserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DirectoryError> for Problem {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Exists(_) => Self::new(
+                StatusCode::CONFLICT,
+                "exists",
+                "This id is taken. Choose another one, or change what is there with PATCH.",
+            ),
+            DirectoryError::UnknownPod(pod) => Self::field("podIds", unknown_pod(&pod)),
+            DirectoryError::UnknownInstance(_) => Self::not_found("There is no instance with this id."),
+            DirectoryError::Changed(_) => Self::changed_meanwhile(),
+            DirectoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+fn unknown_pod(pod: &PodId) -> String {
+    format!("names {pod}, which is no POD: see GET /api/pods")
+}
+
+impl From<ConnectionError> for Problem {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Denied(denied) => denied.into(),
+            ConnectionError::Directory(error) => error.into(),
+            ConnectionError::NotBound => Self::new(
+                StatusCode::CONFLICT,
+                "credentials_not_bound",
+                "No credentials are bound to the connection as it is now. Bind them with \
+                 POST /api/instances/{id}/bind.",
+            ),
+            ConnectionError::Store(error) => error.into(),
         }
     }
 }
@@ -395,7 +497,29 @@ impl From<AuthError> for Problem {
                 "refresh_reused",
                 "The refresh token was used before, so its session was ended to be safe. Log in again.",
             ),
+            // Not a 401: a client would take it for its token's fault, and refresh.
+            AuthError::WrongPassword => {
+                Self::new(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong.")
+            }
+            AuthError::NoSuchSession => Self::not_found("You have no live session with this id."),
             AuthError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_slower_is_told_to_look_again() {
+        let slower = || DirectoryError::Changed("the instance shop".to_owned());
+        for problem in [
+            Problem::from(AdministrationError::User(UserError::Changed)),
+            Problem::from(AdministrationError::Directory(slower())),
+            Problem::from(ConnectionError::Directory(slower())),
+        ] {
+            assert_eq!((problem.status, problem.code), (409, "changed_meanwhile"));
         }
     }
 }

@@ -15,8 +15,12 @@ struct Address {
 
 /// All addresses, from the description of the API, and those beside it.
 static ADDRESSES: LazyLock<Vec<Address>> = LazyLock::new(|| {
-    let address =
-        |pattern: &str, methods: Vec<String>| Address { pattern: ResourceDef::new(pattern), methods };
+    let address = |pattern: &str, mut methods: Vec<String>| {
+        if methods.iter().any(|method| method == "GET") {
+            methods.push("HEAD".to_owned());
+        }
+        Address { pattern: ResourceDef::new(pattern), methods }
+    };
     let description = serde_json::to_value(crate::openapi::document()).unwrap_or_default();
     let paths = description["paths"].as_object().into_iter().flatten();
     let described = paths.map(|(path, item)| {

@@ -1,8 +1,12 @@
 //! What every response carries: security headers and a request id; and the one log line of a failure.
 
+use actix_cors::CorsError;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, VARY,
+};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, ResponseError as _};
@@ -10,7 +14,7 @@ use actix_web::{Error, ResponseError as _};
 use crate::error::{PROBLEM_JSON, Problem};
 use crate::server::Api;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The API's answers are data: nothing in them may be run, framed, sniffed or kept.
 const HEADERS: [(&str, &str); 6] = [
@@ -36,11 +40,25 @@ pub(crate) async fn decorate(
     let mut response = next.call(request).await?.map_into_boxed_body();
     log_failure(&response, &id);
     if response.status().as_u16() >= 400 && !is_problem(response.headers()) {
-        let problem = Problem::of_status(response.status()).error_response();
-        response = ServiceResponse::new(response.into_parts().0, problem);
+        response = as_problem(response);
     }
     decorate_headers(response.headers_mut(), &id, csp);
     Ok(response)
+}
+
+/// A problem document in place of an error of the framework's own.
+fn as_problem(response: ServiceResponse) -> ServiceResponse {
+    let refused = response.response().error().and_then(|error| error.as_error::<CorsError>());
+    let problem = refused.map_or_else(|| Problem::of_status(response.status()), Problem::from);
+    let (request, old) = response.into_parts();
+    let mut new = problem.error_response();
+    // A page of another origin may read this answer if it might have read that one.
+    for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, VARY] {
+        if let Some(value) = old.headers().get(&name) {
+            new.headers_mut().insert(name, value.clone());
+        }
+    }
+    ServiceResponse::new(request, new)
 }
 
 fn decorate_headers(headers: &mut HeaderMap, id: &str, csp: &'static str) {

@@ -5,18 +5,22 @@
 mod alias;
 mod auth;
 mod body;
+mod cors;
 mod cursor;
 mod dto;
 mod error;
 mod fallback;
 mod formats;
+mod head;
 mod headers;
+mod idempotency;
 mod jwt;
 mod openapi;
 mod rate_limit;
 mod routes;
 mod server;
 
+pub use cors::{AllowedOrigins, InvalidOrigin};
 pub use jwt::{JwtAccessTokens, JwtSettings, WeakKey};
 pub use openapi::document as openapi_document;
 pub use rate_limit::RateLimits;

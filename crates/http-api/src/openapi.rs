@@ -1,8 +1,11 @@
 //! The description of the API, from the code.
 
-use utoipa::openapi::RefOr;
+use actix_web::http::header::RETRY_AFTER;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
@@ -38,11 +41,38 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .openapi(Description::openapi())
         .configure(routes)
         .split_for_parts();
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        operations.into_iter().flatten().for_each(name_problems);
+        for operation in operations.into_iter().flatten() {
+            add_what_any_call_may_meet(path, operation);
+            name_problems(operation);
+        }
     }
     document
+}
+
+/// Rate limits and outages are nobody's own.
+fn add_what_any_call_may_meet(path: &str, operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    let mut add = |status: &str, description: &str| {
+        let later = HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
+            .description(Some("Try again after so many seconds"))
+            .build();
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content(PROBLEM_JSON, problem)
+            .header(RETRY_AFTER.as_str(), later)
+            .build();
+        responses.insert(status.to_owned(), RefOr::T(response));
+    };
+    if !path.starts_with("/health/") {
+        add("429", "`rate_limited`");
+    }
+    if path != "/health/live" {
+        add("503", "`unavailable`: the portal's own database is away");
+    }
 }
 
 /// Errors are problem documents, whose content type is not that of other answers.

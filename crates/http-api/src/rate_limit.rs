@@ -23,7 +23,7 @@ const FORGET_EVERY: u32 = 10_000;
 pub struct RateLimits {
     /// Calls per second, with bursts of ten times as many.
     pub per_second: NonZeroU32,
-    /// Logins and refreshes per minute, with bursts of as many.
+    /// Logins, refreshes and changes of one's own password per minute, with bursts of as many.
     pub logins_per_minute: NonZeroU32,
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn limit(
     let api = request.app_data::<Data<Api>>().cloned().expect("the app is always built with its Api");
     // As the router reads it: an escaped letter makes no other address.
     let path = request.match_info().as_str();
-    let login = matches!(path, "/api/auth/login" | "/api/auth/refresh");
+    let login = matches!(path, "/api/auth/login" | "/api/auth/refresh" | "/api/auth/password");
     let health = matches!(path, "/health/live" | "/health/ready");
     let checked =
         request.peer_addr().filter(|_| !health).map_or(Ok(()), |peer| api.limiter.check(peer.ip(), login));

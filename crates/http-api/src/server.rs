@@ -9,7 +9,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
 use domain::ports::{Health, IdGenerator};
-use domain::services::{Authentication, DirectoryAccess, Requests, Submissions};
+use domain::services::{Administration, Authentication, Connections, DirectoryAccess, Requests, Submissions};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_actix_web::AppExt as _;
@@ -17,11 +17,15 @@ use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::SwaggerUi;
 
+use crate::cors::AllowedOrigins;
 use crate::fallback::nothing_here;
 use crate::openapi::Description;
 use crate::rate_limit::{Limiter, RateLimits};
-use crate::routes::{auth as auth_routes, changes, directory, events, health, requests, results};
-use crate::{alias, auth, headers, rate_limit};
+use crate::routes::{
+    auth as auth_routes, changes, directory, events, health, instances, pods, requests, results, sessions,
+    users,
+};
+use crate::{alias, auth, cors, head, headers, rate_limit};
 
 /// What the routes work with.
 #[derive(Debug)]
@@ -30,9 +34,12 @@ pub struct Api {
     pub(crate) submissions: Submissions,
     pub(crate) requests: Requests,
     pub(crate) directory: DirectoryAccess,
+    pub(crate) administration: Administration,
+    pub(crate) connections: Connections,
     pub(crate) health: HealthPort,
     pub(crate) ids: IdsPort,
     pub(crate) limiter: Limiter,
+    pub(crate) cors: AllowedOrigins,
 }
 
 /// What an [`Api`] is made of.
@@ -42,7 +49,10 @@ pub struct ApiSettings {
     pub submissions: Submissions,
     pub requests: Requests,
     pub directory: DirectoryAccess,
+    pub administration: Administration,
+    pub connections: Connections,
     pub rate_limits: RateLimits,
+    pub cors: AllowedOrigins,
 }
 
 impl Api {
@@ -52,9 +62,12 @@ impl Api {
             submissions: settings.submissions,
             requests: settings.requests,
             directory: settings.directory,
+            administration: settings.administration,
+            connections: settings.connections,
             health: HealthPort(health),
             ids: IdsPort(ids),
             limiter: Limiter::new(settings.rate_limits),
+            cors: settings.cors,
         }
     }
 }
@@ -92,6 +105,7 @@ pub fn app(
         InitError = (),
     >,
 > {
+    let cors = cors::middleware(&api.cors);
     App::new()
         .app_data(api)
         .into_utoipa_app()
@@ -109,7 +123,9 @@ pub fn app(
         // The last is the outermost.
         .wrap(from_fn(rate_limit::limit))
         .wrap(from_fn(alias::rewrite))
+        .wrap(cors)
         .wrap(from_fn(headers::decorate))
+        .wrap(from_fn(head::answer))
 }
 
 /// All routes, for the description.
@@ -133,6 +149,9 @@ fn protected_routes(config: &mut ServiceConfig<'_>) {
             .service(auth_routes::logout)
             .service(auth_routes::logout_all)
             .service(auth_routes::me)
+            .service(sessions::list_sessions)
+            .service(sessions::end_session)
+            .service(sessions::change_password)
             .service(requests::submit)
             .service(changes::check)
             .service(requests::list)
@@ -150,8 +169,33 @@ fn protected_routes(config: &mut ServiceConfig<'_>) {
             .service(directory::instances)
             .service(directory::databases)
             .service(directory::pods)
+            .configure(administration_routes)
             .default_service(web::to(nothing_here)),
     );
+}
+
+/// What is for those who manage instances, PODs or accounts, and single instances and PODs.
+fn administration_routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(instances::get_instance)
+        .service(instances::add_instance)
+        .service(instances::change_instance)
+        .service(instances::deactivate_instance)
+        .service(instances::bind_credentials)
+        .service(instances::test_instance)
+        .service(instances::sync_databases)
+        .service(instances::put_database)
+        .service(pods::get_pod)
+        .service(pods::add_pod)
+        .service(pods::change_pod)
+        .service(pods::deactivate_pod)
+        .service(users::list_users)
+        .service(users::add_user)
+        .service(users::get_user)
+        .service(users::change_user)
+        .service(users::deactivate_user)
+        .service(users::set_password)
+        .service(users::list_roles);
 }
 
 /// How long a stopping server waits for calls that it is answering, in seconds.

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask the server that runs with this configuration whether it can work; fails when it cannot.
+    Health,
     /// Print the OpenAPI description of the API.
     Openapi,
 }

@@ -2,6 +2,9 @@
 //!
 //! `QUERY_PORTAL_DATABASE__URL` sets `url` in `[database]`: two underscores stand for the dot.
 
+mod check;
+mod read;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -11,12 +14,18 @@ use anyhow::{Context as _, bail};
 use domain::services::{AuthSettings, ExecutionSettings};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
-use http_api::{JwtAccessTokens, JwtSettings};
+use http_api::{AllowedOrigins, JwtAccessTokens, JwtSettings};
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use url::Url;
+use store_postgres::StoreConfig;
+
+use self::read::Draft;
 
 const ENV_PREFIX: &str = "QUERY_PORTAL_";
+
+/// Keys whose values are never shown. They have no defaults.
+const SECRETS: [&str; 3] = ["database.url", "database.owner_url", "auth.signing_key"];
 
 /// Everything that can be set. Secrets never print.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,12 +48,15 @@ pub(crate) struct Server {
     pub(crate) listen: SocketAddr,
     /// HTTP worker threads.
     pub(crate) workers: usize,
+    /// Origins whose web pages may call, as `https://console.example.com`.
+    pub(crate) cors_allowed_origins: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Database {
-    /// `postgres://` URL of the portal's database, for the server's own role.
+    /// `postgres://` URL of the portal's database, for the server's own role. It may hold libpq's `sslmode` and
+    /// `sslrootcert`.
     pub(crate) url: Option<SecretString>,
     /// The same for the owner of the tables; used by `migrate` only.
     pub(crate) owner_url: Option<SecretString>,
@@ -118,7 +130,7 @@ pub(crate) enum LogFormat {
 /// What holds when nothing is set.
 fn defaults() -> serde_json::Value {
     serde_json::json!({
-        "server": { "listen": "127.0.0.1:8080", "workers": 2 },
+        "server": { "listen": "127.0.0.1:8080", "workers": 2, "cors_allowed_origins": [] },
         "database": { "max_connections": 20, "acquire_timeout_seconds": 5 },
         "auth": {
             "issuer": "query-portal", "audience": "query-portal", "access_ttl_seconds": 900,
@@ -136,11 +148,22 @@ fn defaults() -> serde_json::Value {
 }
 
 impl Config {
-    /// Reads defaults, then the file when one is named, then the environment.
+    /// Reads defaults, then the file when one is named, then the environment. All mistakes are told at once.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        Self::read(&Self::sources(file)?)?.without_mistakes(vec![])
+    }
+
+    /// The same for `serve`, which needs more than other commands do.
+    pub(crate) fn load_for_serving(file: Option<&Path>) -> anyhow::Result<Self> {
+        let draft = Self::read(&Self::sources(file)?)?;
+        let more = draft.config.mistakes_for_serving();
+        draft.without_mistakes(more)
+    }
+
+    fn sources(file: Option<&Path>) -> anyhow::Result<Figment> {
         // The variable that names the file itself is no setting.
         let env = Env::prefixed(ENV_PREFIX).ignore(&["config"]).split("__");
-        Self::read(Self::with_file(file)?.merge(env))
+        Ok(Self::with_file(file)?.merge(env))
     }
 
     fn with_file(file: Option<&Path>) -> anyhow::Result<Figment> {
@@ -152,13 +175,10 @@ impl Config {
         }
     }
 
-    fn read(figment: Figment) -> anyhow::Result<Self> {
-        let config: Self = figment.extract().map_err(|error| {
-            let mistakes: Vec<String> = error.into_iter().map(|e| format!("  {e}")).collect();
-            anyhow::anyhow!("the configuration cannot be read:\n{}", mistakes.join("\n"))
-        })?;
-        config.check()?;
-        Ok(config)
+    fn read(figment: &Figment) -> anyhow::Result<Draft> {
+        let mut draft = read::read(figment)?;
+        draft.mistakes.extend(check::mistakes(&draft.config));
+        Ok(draft)
     }
 
     /// The defaults alone.
@@ -166,51 +186,13 @@ impl Config {
         Ok(Figment::from(Serialized::defaults(defaults())).extract()?)
     }
 
-    /// All mistakes at once.
-    fn check(&self) -> anyhow::Result<()> {
-        let mut mistakes = vec![];
-        let execution = &self.execution;
-        if execution.renew_seconds == 0 || execution.renew_seconds * 2 > execution.lease_seconds {
-            mistakes.push(
-                "execution.renew_seconds must be at least 1 and at most half of execution.lease_seconds",
-            );
-        }
-        if execution.poll_seconds == 0 || execution.reap_seconds == 0 {
-            mistakes.push("execution.poll_seconds and execution.reap_seconds must be at least 1");
-        }
-        if self.auth.access_ttl_seconds == 0 || self.auth.session_ttl_seconds < self.auth.access_ttl_seconds {
-            mistakes.push("auth.access_ttl_seconds must be at least 1 and at most auth.session_ttl_seconds");
-        }
-        if !(10..=16).contains(&self.auth.bcrypt_cost) {
-            mistakes.push("auth.bcrypt_cost must be from 10 to 16");
-        }
-        if self.server.workers == 0 {
-            mistakes.push("server.workers must be at least 1");
-        }
-        if self.database.max_connections == 0 {
-            mistakes.push("database.max_connections must be at least 1");
-        }
-        if mistakes.is_empty() {
-            return Ok(());
-        }
-        bail!("the configuration has mistakes:\n  {}", mistakes.join("\n  "))
-    }
-
     /// What `serve` needs beside settings that can be read: all that is missing or wrong.
-    pub(crate) fn mistakes_for_serving(&self) -> Vec<String> {
+    fn mistakes_for_serving(&self) -> Vec<String> {
         let mut mistakes = vec![];
         let mut note =
             |outcome: anyhow::Result<()>| mistakes.extend(outcome.err().map(|error| format!("{error:#}")));
-        note(self.migration().and_then(|(url, _)| {
-            Url::parse(url.expose_secret())
-                .map(drop)
-                .map_err(|_| anyhow::anyhow!("database.owner_url is not a URL"))
-        }));
-        note(self.database_url().and_then(|url| {
-            Url::parse(url.expose_secret())
-                .map(drop)
-                .map_err(|_| anyhow::anyhow!("database.url is not a URL"))
-        }));
+        note(self.database_url().map(drop));
+        note(self.migration().map(drop));
         note(self.access_tokens().map(drop));
         note(crate::telemetry::filter(&self.log).map(drop));
         mistakes.dedup();
@@ -227,15 +209,18 @@ impl Config {
     }
 
     pub(crate) fn database_url(&self) -> anyhow::Result<&SecretString> {
-        self.database.url.as_ref().context(
+        let url = self.database.url.as_ref().context(
             "database.url is not set: set QUERY_PORTAL_DATABASE__URL to the postgres:// URL of the portal's database",
-        )
+        )?;
+        check_url(url).context("database.url")?;
+        Ok(url)
     }
 
     /// Whom `migrate` connects as, and whom it grants the server's rights to, where that is somebody else.
     pub(crate) fn migration(&self) -> anyhow::Result<(&SecretString, Option<String>)> {
         let server = self.database_url()?;
         let Some(owner) = &self.database.owner_url else { return Ok((server, None)) };
+        check_url(owner).context("database.owner_url")?;
         let role = user_of(server).context("database.url names no user")?;
         let own = user_of(owner).context("database.owner_url names no user")?;
         Ok((owner, (role != own).then_some(role)))
@@ -245,6 +230,13 @@ impl Config {
         self.auth.signing_key.as_ref().context(
             "auth.signing_key is not set: set QUERY_PORTAL_AUTH__SIGNING_KEY, for example to the output of: openssl rand -base64 48",
         )
+    }
+
+    pub(crate) fn cors(&self) -> anyhow::Result<AllowedOrigins> {
+        AllowedOrigins::parse(&self.server.cors_allowed_origins).map_err(|invalid| {
+            let invalid: Vec<String> = invalid.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("server.cors_allowed_origins: {}", invalid.join("; "))
+        })
     }
 
     pub(crate) fn auth_settings(&self) -> AuthSettings {
@@ -265,25 +257,27 @@ impl Config {
     }
 }
 
-fn user_of(url: &SecretString) -> Option<String> {
-    let url = Url::parse(url.expose_secret()).ok()?;
-    let user = percent_decoded(url.username())?;
-    (!user.is_empty()).then_some(user)
+impl Draft {
+    fn without_mistakes(self, more: Vec<String>) -> anyhow::Result<Config> {
+        let mut mistakes = self.mistakes;
+        mistakes.extend(more);
+        if mistakes.is_empty() {
+            return Ok(self.config);
+        }
+        bail!("the configuration has mistakes:\n  {}", mistakes.join("\n  "))
+    }
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let byte = if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-        } else {
-            byte
-        };
-        bytes.push(byte);
-    }
-    String::from_utf8(bytes).ok()
+/// Reads a URL of the portal's database as the store will. The message holds no part of a login.
+fn check_url(url: &SecretString) -> anyhow::Result<()> {
+    Ok(StoreConfig::new(url.clone()).check()?)
+}
+
+fn user_of(url: &SecretString) -> Option<String> {
+    let (_, rest) = url.expose_secret().split_once("://")?;
+    let (login, _) = rest.split_once('@')?;
+    let user = percent_decode_str(login.split(':').next()?).decode_utf8().ok()?;
+    (!user.is_empty()).then(|| user.into_owned())
 }
 
 #[cfg(test)]
@@ -296,7 +290,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("portal.toml");
         std::fs::write(&file, toml).unwrap();
-        Config::read(Config::with_file(Some(&file))?)
+        Config::read(&Config::with_file(Some(&file))?)?.without_mistakes(vec![])
     }
 
     #[test]
@@ -322,6 +316,25 @@ mod tests {
     }
 
     #[test]
+    fn origins_that_no_browser_sends_are_mistakes_and_all_are_told() {
+        let good =
+            "[server]\ncors_allowed_origins = [\"https://console.example.com\", \"http://localhost:3000\"]\n";
+        assert_eq!(load(good).unwrap().server.cors_allowed_origins.len(), 2);
+        let error =
+            load("[server]\ncors_allowed_origins = [\"*\", \"https://a.example/app\"]\nworkers = 0\n")
+                .unwrap_err()
+                .to_string();
+        for part in [
+            "server.cors_allowed_origins",
+            "\"*\" is not an origin",
+            "write https://a.example",
+            "server.workers",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
     fn secrets_do_not_print() {
         let config =
             load("[database]\nurl = \"postgres://u:hunter2@h/d\"\n[auth]\nsigning_key = \"hunter3\"\n")
@@ -337,7 +350,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("| `")?.split(" |").next())
             .flat_map(|keys| keys.split(", ").map(|key| key.trim_matches('`').to_owned()))
             .collect();
-        let required = ["database.url", "database.owner_url", "auth.signing_key"].map(str::to_owned);
+        let required = SECRETS.map(str::to_owned);
         let defaults = defaults();
         let sections = defaults.as_object().unwrap();
         let known = sections.iter().flat_map(|(section, keys)| {

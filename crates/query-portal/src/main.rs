@@ -35,13 +35,17 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let config = || Config::load(cli.config.as_deref());
     match cli.command {
-        Command::Serve => serve::serve(config()?).await,
+        Command::Serve => serve::serve(Config::load_for_serving(cli.config.as_deref())?).await,
         Command::Migrate => commands::migrate(&config()?).await,
         Command::User(command) => commands::user(&config()?, command).await,
         Command::Pod(command) => commands::pod(&config()?, command).await,
         Command::Target(command) => commands::target(&config()?, command).await,
         Command::Demo(args) => demo::run(args).await,
-        Command::Config(ConfigCommand::Check) => commands::check_config(&config()?),
+        Command::Config(ConfigCommand::Check) => {
+            Config::load_for_serving(cli.config.as_deref())?;
+            commands::config_is_complete()
+        }
+        Command::Health => commands::health(config()?.server.listen),
         Command::Openapi => commands::openapi(),
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use domain::job::WorkerId;
 use domain::ports::{
     AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher,
-    SubmissionReviewer, TargetExecutor,
+    SubmissionReviewer, TargetExecutor, TargetInspector,
 };
 use domain::services::{
-    Administration, Authentication, DirectoryAccess, ExecutionWorker, Housekeeper, NotificationWorker,
-    Requests, Submissions,
+    Administration, Authentication, Connections, DirectoryAccess, ExecutionWorker, Housekeeper,
+    NotificationWorker, Requests, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use http_api::{Api, ApiSettings, RateLimits};
@@ -54,9 +54,13 @@ fn passwords(config: &Config) -> anyhow::Result<Arc<dyn PasswordHasher>> {
 /// What the command line works with.
 pub(crate) fn administration(config: &Config) -> anyhow::Result<Administration> {
     let store = PgStore::connect(&store_config(config)?)?;
+    administration_of(config, &store)
+}
+
+fn administration_of(config: &Config, store: &PgStore) -> anyhow::Result<Administration> {
     Ok(Administration {
         users: Arc::new(PgUserStore::new(store.clone())),
-        directory: Arc::new(PgDirectory::new(store)),
+        directory: Arc::new(PgDirectory::new(store.clone())),
         passwords: passwords(config)?,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
@@ -75,7 +79,24 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
     let results = Arc::new(PgResultStore::new(store.clone()));
     let directory = Arc::new(PgDirectory::new(store.clone()));
     let tokens: Arc<dyn AccessTokens> = Arc::new(config.access_tokens()?);
+    let postgres = Arc::new(PostgresExecutor::new(PostgresExecutorConfig::default()));
+    let credentials = HashMap::from([(
+        CredentialSourceKind::Env,
+        Arc::new(EnvCredentialSource::new(config.secrets.env_prefixes.clone(), surroundings.variables))
+            as Arc<dyn CredentialSource>,
+    )]);
     let api = ApiSettings {
+        administration: administration_of(config, &store)?,
+        connections: Connections {
+            directory: directory.clone(),
+            credentials: credentials.clone(),
+            inspectors: HashMap::from([(
+                Engine::Postgresql,
+                Arc::clone(&postgres) as Arc<dyn TargetInspector>,
+            )]),
+            audit: Arc::new(PgAuditLog::new(store.clone())),
+            clock: Arc::clone(&clock),
+        },
         authentication: Authentication {
             users: Arc::new(PgUserStore::new(store.clone())),
             sessions: Arc::new(PgSessionStore::new(store.clone())),
@@ -109,6 +130,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             per_second: config.rate_limit.per_second,
             logins_per_minute: config.rate_limit.logins_per_minute,
         },
+        cors: config.cors()?,
     };
     let worker = worker_id(clock.as_ref());
     let settings = config.execution_settings();
@@ -116,15 +138,8 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         queue: queue.clone(),
         requests: requests.clone(),
         results,
-        executors: HashMap::from([(
-            Engine::Postgresql,
-            Arc::new(PostgresExecutor::new(PostgresExecutorConfig::default())) as Arc<dyn TargetExecutor>,
-        )]),
-        credentials: HashMap::from([(
-            CredentialSourceKind::Env,
-            Arc::new(EnvCredentialSource::new(config.secrets.env_prefixes.clone(), surroundings.variables))
-                as Arc<dyn CredentialSource>,
-        )]),
+        executors: HashMap::from([(Engine::Postgresql, postgres as Arc<dyn TargetExecutor>)]),
+        credentials,
         changes: Arc::clone(&changes),
         clock: Arc::clone(&clock),
         worker: worker.clone(),

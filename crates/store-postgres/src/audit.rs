@@ -38,7 +38,7 @@ pub(crate) async fn record(connection: &mut AsyncPgConnection, entry: &AuditEntr
 }
 
 /// What a caller sends must not keep an entry off the trail: PostgreSQL stores no NUL.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+
+use crate::tls::Connector;
 
 /// Settings of the connection to the portal database.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// `postgres://user:password@host:port/database`. Without TLS for now: `sslmode=require` is refused at
-    /// the first connection instead of being ignored.
+    /// `postgres://user:password@host:port/database?sslmode=verify-full&sslrootcert=FILE`. Both parameters are
+    /// libpq's. `sslmode` is `disable`, `require`, `verify-ca` or `verify-full`, and without it `verify-full`, on
+    /// the loopback address `disable`. Without `sslrootcert` the system's authorities are trusted.
     pub url: SecretString,
     /// Most connections that one process opens for queries; the change feed has one more.
     pub max_connections: usize,
@@ -39,9 +42,15 @@ impl StoreConfig {
         }
     }
 
-    /// The driver's settings for one connection.
-    pub(crate) fn driver(&self) -> Result<tokio_postgres::Config, InvalidStoreConfig> {
-        let mut config = parse(&self.url)?;
+    /// Reads the URL, and the file that it names. The error names no part of a login.
+    pub fn check(&self) -> Result<(), InvalidStoreConfig> {
+        Connector::of(&self.url).map(drop)
+    }
+
+    /// What opens the connections.
+    pub(crate) fn connector(&self) -> Result<Connector, InvalidStoreConfig> {
+        let mut connector = Connector::of(&self.url)?;
+        let config = &mut connector.config;
         let given = config.get_options().unwrap_or_default().to_owned();
         // A transaction that nobody goes on with must not hold its locks for long: its client may be gone.
         let options = format!(
@@ -55,13 +64,6 @@ impl StoreConfig {
             .keepalives_idle(Duration::from_secs(30))
             // The server's timeout does not help when its answers are lost on the way.
             .tcp_user_timeout(self.statement_timeout + Duration::from_secs(5));
-        Ok(config)
+        Ok(connector)
     }
-}
-
-/// Reads a URL. The driver's own message does not repeat values.
-pub(crate) fn parse(url: &SecretString) -> Result<tokio_postgres::Config, InvalidStoreConfig> {
-    url.expose_secret().parse().map_err(|error: tokio_postgres::Error| {
-        InvalidStoreConfig(format!("the URL of the portal database: {error}"))
-    })
 }

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use diesel::prelude::*;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use domain::Timestamp;
+use diesel_async::RunQueryDsl;
 use domain::audit::AuditEntry;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::{Directory, DirectoryError, StoreError};
-use domain::target::{DatabaseSource, Target, TargetDatabase};
+use domain::target::{DatabaseEntry, LastSync, SyncChanges, SyncOutcome, Target, TargetDatabase};
 use domain::text::DatabaseName;
 use futures_util::FutureExt;
 
 use crate::audit::record;
-use crate::error::{store_error, violates};
-use crate::pool::PgStore;
+use crate::directory_changes;
+use crate::pool::{PgStore, Transaction};
 use crate::schema::{database_instances, databases, instance_pods, pods};
+use crate::syncs;
 use crate::target_rows::{DatabaseRow, InstanceRow, PodRow, find_database, find_instance, find_pod};
 
 /// PODs and targets in PostgreSQL.
@@ -29,6 +29,26 @@ pub struct PgDirectory {
 impl PgDirectory {
     pub fn new(store: PgStore) -> Self {
         Self { store }
+    }
+}
+
+/// Ends the transaction of a change: with its audit row, or with nothing.
+async fn finish<T>(
+    mut transaction: Transaction,
+    changed: Result<T, DirectoryError>,
+    audit: &AuditEntry,
+) -> Result<T, DirectoryError> {
+    match changed {
+        Ok(answer) => {
+            record(&mut transaction, audit).await?;
+            transaction.commit().await?;
+            Ok(answer)
+        }
+        Err(error) => {
+            // Without an answer to this the pool closes the connection. Why the change failed says more.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
     }
 }
 
@@ -58,21 +78,14 @@ impl Directory for PgDirectory {
 
     async fn add_pod(&self, pod: &Pod, audit: &AuditEntry) -> Result<(), DirectoryError> {
         let mut transaction = self.store.begin().await?;
-        let added = diesel::insert_into(pods::table)
-            .values((PodRow::of(pod), pods::created_at.eq(audit.at)))
-            .execute(&mut *transaction)
-            .await;
-        match added {
-            Ok(_) => {}
-            Err(error) if violates(&error, "pods_pkey") => {
-                transaction.rollback().await?;
-                return Err(DirectoryError::Exists(format!("the POD {}", pod.id)));
-            }
-            Err(error) => return Err(store_error(error).into()),
-        }
-        record(&mut transaction, audit).await?;
-        transaction.commit().await?;
-        Ok(())
+        let changed = directory_changes::add_pod(&mut transaction, pod, audit.at).await;
+        finish(transaction, changed, audit).await
+    }
+
+    async fn change_pod(&self, before: &Pod, after: &Pod, audit: &AuditEntry) -> Result<(), DirectoryError> {
+        let mut transaction = self.store.begin().await?;
+        let changed = directory_changes::change_pod(&mut transaction, before, after).await;
+        finish(transaction, changed, audit).await
     }
 
     async fn targets(&self) -> Result<Vec<Target>, StoreError> {
@@ -122,81 +135,23 @@ impl Directory for PgDirectory {
     async fn add_target(
         &self,
         target: &Target,
-        names: &[DatabaseName],
+        databases: &[DatabaseName],
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {
         let mut transaction = self.store.begin().await?;
-        let added = diesel::insert_into(database_instances::table)
-            .values(InstanceRow::of(target, audit.at)?)
-            .execute(&mut *transaction)
-            .await;
-        match added {
-            Ok(_) => {}
-            Err(error) if violates(&error, "database_instances_pkey") => {
-                transaction.rollback().await?;
-                return Err(DirectoryError::Exists(format!("the instance {}", target.id)));
-            }
-            Err(error) => return Err(store_error(error).into()),
-        }
-        if let Err(error) = link_pods(&mut transaction, &target.id, &target.pods).await {
-            transaction.rollback().await?;
-            return Err(error);
-        }
-        add_databases(&mut transaction, &target.id, names, audit.at).await?;
-        record(&mut transaction, audit).await?;
-        transaction.commit().await?;
-        Ok(())
+        let changed = directory_changes::add_target(&mut transaction, target, databases, audit.at).await;
+        finish(transaction, changed, audit).await
     }
 
-    async fn set_target_active(
+    async fn change_target(
         &self,
-        id: &InstanceId,
-        active: bool,
+        before: &Target,
+        after: &Target,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {
         let mut transaction = self.store.begin().await?;
-        let changed = diesel::update(database_instances::table.find(id.as_str()))
-            .set((database_instances::is_active.eq(active), database_instances::updated_at.eq(audit.at)))
-            .execute(&mut *transaction)
-            .await
-            .map_err(store_error)?;
-        if changed == 0 {
-            transaction.rollback().await?;
-            return Err(DirectoryError::UnknownInstance(id.clone()));
-        }
-        record(&mut transaction, audit).await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    async fn set_target_pods(
-        &self,
-        id: &InstanceId,
-        pods: &[PodId],
-        audit: &AuditEntry,
-    ) -> Result<(), DirectoryError> {
-        let mut transaction = self.store.begin().await?;
-        // The lock on the instance keeps two changes from mixing their lists.
-        let changed = diesel::update(database_instances::table.find(id.as_str()))
-            .set(database_instances::updated_at.eq(audit.at))
-            .execute(&mut *transaction)
-            .await
-            .map_err(store_error)?;
-        if changed == 0 {
-            transaction.rollback().await?;
-            return Err(DirectoryError::UnknownInstance(id.clone()));
-        }
-        diesel::delete(instance_pods::table.filter(instance_pods::instance_id.eq(id.as_str())))
-            .execute(&mut *transaction)
-            .await
-            .map_err(store_error)?;
-        if let Err(error) = link_pods(&mut transaction, id, pods).await {
-            transaction.rollback().await?;
-            return Err(error);
-        }
-        record(&mut transaction, audit).await?;
-        transaction.commit().await?;
-        Ok(())
+        let changed = directory_changes::change_target(&mut transaction, before, after, audit.at).await;
+        finish(transaction, changed, audit).await
     }
 
     async fn databases(&self, id: &InstanceId) -> Result<Vec<TargetDatabase>, StoreError> {
@@ -230,57 +185,36 @@ impl Directory for PgDirectory {
             .await?;
         row.map(DatabaseRow::read).transpose()
     }
-}
 
-/// Ties PODs to an instance, one by one so that an unknown one can be named.
-async fn link_pods(
-    connection: &mut AsyncPgConnection,
-    instance: &InstanceId,
-    pods: &[PodId],
-) -> Result<(), DirectoryError> {
-    for pod in pods {
-        let linked = diesel::insert_into(instance_pods::table)
-            .values((
-                instance_pods::instance_id.eq(instance.as_str()),
-                instance_pods::pod_id.eq(pod.as_str()),
-            ))
-            .on_conflict_do_nothing()
-            .execute(connection)
-            .await;
-        match linked {
-            Ok(_) => {}
-            Err(error) if violates(&error, "instance_pods_pod_id_fkey") => {
-                return Err(DirectoryError::UnknownPod(pod.clone()));
-            }
-            Err(error) => return Err(store_error(error).into()),
-        }
+    async fn put_database(
+        &self,
+        id: &InstanceId,
+        entry: &DatabaseEntry,
+        audit: &AuditEntry,
+    ) -> Result<(), DirectoryError> {
+        let mut transaction = self.store.begin().await?;
+        let changed = syncs::put_database(&mut transaction, id, entry, audit.at).await;
+        finish(transaction, changed, audit).await
     }
-    Ok(())
-}
 
-async fn add_databases(
-    connection: &mut AsyncPgConnection,
-    instance: &InstanceId,
-    names: &[DatabaseName],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let rows: Vec<_> = names
-        .iter()
-        .map(|name| {
-            (
-                databases::instance_id.eq(instance.as_str()),
-                databases::name.eq(name.as_str()),
-                databases::source.eq(DatabaseSource::Manual.as_str()),
-                databases::created_at.eq(now),
-                databases::updated_at.eq(now),
-            )
-        })
-        .collect();
-    diesel::insert_into(databases::table)
-        .values(rows)
-        .on_conflict_do_nothing()
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
-    Ok(())
+    async fn last_sync(&self, id: &InstanceId) -> Result<Option<LastSync>, StoreError> {
+        let id = id.clone();
+        self.store
+            .read(move |connection| {
+                let id = id.clone();
+                async move { syncs::last_sync(connection, id.as_str()).await }.boxed()
+            })
+            .await
+    }
+
+    async fn record_sync(
+        &self,
+        id: &InstanceId,
+        outcome: &SyncOutcome,
+        audit: &AuditEntry,
+    ) -> Result<SyncChanges, DirectoryError> {
+        let mut transaction = self.store.begin().await?;
+        let changed = syncs::record_sync(&mut transaction, id, outcome, audit.at).await;
+        finish(transaction, changed, audit).await
+    }
 }

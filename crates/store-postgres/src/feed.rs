@@ -7,11 +7,12 @@ use domain::ports::{Change, ChangeFeed};
 use futures_util::{StreamExt, stream};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 
 use crate::announce::{CHANNEL, decode};
 use crate::config::{InvalidStoreConfig, StoreConfig};
 use crate::pool::chain;
+use crate::tls::Connector;
 
 /// News that a slow receiver may be behind; older ones are lost to it, and it has to look by itself.
 const BACKLOG: usize = 1024;
@@ -35,9 +36,9 @@ impl fmt::Debug for PgChangeFeed {
 impl PgChangeFeed {
     /// Starts to listen, on the runtime that this is called from. The database may be away.
     pub fn start(config: &StoreConfig) -> Result<Self, InvalidStoreConfig> {
-        let driver = config.driver()?;
+        let connector = config.connector()?;
         let (sender, _) = broadcast::channel(BACKLOG);
-        let listener = tokio::spawn(listen_for_ever(driver, sender.clone())).abort_handle();
+        let listener = tokio::spawn(listen_for_ever(connector, sender.clone())).abort_handle();
         Ok(Self { sender, listener })
     }
 }
@@ -54,11 +55,11 @@ impl ChangeFeed for PgChangeFeed {
     }
 }
 
-async fn listen_for_ever(driver: tokio_postgres::Config, sender: broadcast::Sender<Change>) {
+async fn listen_for_ever(connector: Connector, sender: broadcast::Sender<Change>) {
     let mut pause = FIRST_PAUSE;
     loop {
         let mut listened = false;
-        let reason = listen(&driver, &sender, &mut listened).await;
+        let reason = listen(&connector, &sender, &mut listened).await;
         // News may have been missed: whoever waits had better look.
         tell(&sender, Change::Jobs);
         if listened {
@@ -73,14 +74,10 @@ async fn listen_for_ever(driver: tokio_postgres::Config, sender: broadcast::Send
 }
 
 /// Listens on one connection, and returns why it ended.
-async fn listen(
-    driver: &tokio_postgres::Config,
-    sender: &broadcast::Sender<Change>,
-    listened: &mut bool,
-) -> String {
-    let (client, mut connection) = match driver.connect(NoTls).await {
+async fn listen(connector: &Connector, sender: &broadcast::Sender<Change>, listened: &mut bool) -> String {
+    let (client, mut connection) = match connector.connect().await {
         Ok(connected) => connected,
-        Err(error) => return chain(&error),
+        Err(reason) => return reason,
     };
     let (forward, mut payloads) = mpsc::unbounded_channel();
     let mut messages = stream::poll_fn(move |context| connection.poll_message(context));

@@ -7,11 +7,12 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::migrate::{MigrateError, failed};
 
-const FULL: [&str; 14] = [
+const FULL: [&str; 15] = [
     "access_token_blacklist",
     "database_instances",
     "databases",
     "execution_result_chunks",
+    "idempotency_keys",
     "instance_pods",
     "jobs",
     "pods",

@@ -7,6 +7,7 @@ use domain::job::Lease;
 use domain::lifecycle::StartFacts;
 use domain::ports::StoreError;
 use domain::request::Request;
+use futures_util::try_join;
 use uuid::Uuid;
 
 use crate::error::store_error;
@@ -126,25 +127,24 @@ pub(crate) async fn hold(
     Ok(())
 }
 
-/// The world as it is in this transaction.
+/// The world as it is in this transaction. All questions are sent before the first is answered.
 pub(crate) async fn facts(
     connection: &mut AsyncPgConnection,
     request: &Request,
 ) -> Result<StartFacts, StoreError> {
+    let connection = &*connection;
     let instance = request.target.instance.as_str();
-    let target = find_instance(connection, instance).await.map_err(store_error)?;
-    let database = find_database(connection, instance, request.target.database.as_str()).await;
-    let pod = find_pod(connection, request.pod.id.as_str()).await.map_err(store_error)?;
-    let requester_active = users::table
-        .find(request.requester.id.as_uuid())
-        .select(users::is_active)
-        .get_result(connection)
-        .await
-        .optional()
-        .map_err(store_error)?;
+    let requester = users::table.find(request.requester.id.as_uuid()).select(users::is_active);
+    let (target, database, pod, requester_active) = try_join!(
+        find_instance(connection, instance),
+        find_database(connection, instance, request.target.database.as_str()),
+        find_pod(connection, request.pod.id.as_str()),
+        async { requester.get_result(&mut { connection }).await.optional() },
+    )
+    .map_err(store_error)?;
     Ok(StartFacts {
         target: target.map(|(row, pods)| row.read(pods)).transpose()?,
-        database: database.map_err(store_error)?.map(DatabaseRow::read).transpose()?,
+        database: database.map(DatabaseRow::read).transpose()?,
         pod: pod.map(PodRow::read).transpose()?,
         requester_active: requester_active.unwrap_or(false),
     })

@@ -3,17 +3,19 @@
 //! Each adapter implements one port of `domain` over a shared [`PgStore`]. This crate holds no rule: it asks the
 //! domain's functions inside its transactions. It must not know HTTP, nor what runs on targets.
 //!
-//! Locks are taken in one order, so that no two transactions wait for each other: the row of a person, then
-//! the row of a job, then the row of a request.
+//! Locks are taken in one order, so that no two transactions wait for each other: an idempotency key, then the row of
+//! a person, then the row of a job, then the row of a request.
 
 mod announce;
 mod audit;
 mod config;
 mod directory;
+mod directory_changes;
 mod error;
 mod feed;
 mod grants;
 mod health;
+mod idempotency;
 mod job_rows;
 mod jobs;
 mod migrate;
@@ -28,10 +30,14 @@ mod requests;
 mod results;
 mod rows;
 mod schema;
+mod session_list;
 mod sessions;
 mod summary_rows;
+mod syncs;
 mod target_rows;
+mod tls;
 mod transitions;
+mod user_rows;
 mod users;
 
 pub use audit::PgAuditLog;

@@ -5,11 +5,11 @@ use diesel::pg::Pg;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use secrecy::SecretString;
-use tokio_postgres::NoTls;
 
-use crate::config::{InvalidStoreConfig, parse};
+use crate::config::InvalidStoreConfig;
 use crate::grants;
 use crate::pool::chain;
+use crate::tls::Connector;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
@@ -104,7 +104,7 @@ where
     T: Send + 'static,
     F: AsyncFnOnce(AsyncPgConnection) -> Result<T, MigrateError> + Send + 'static,
 {
-    let config = parse(url)?;
+    let connector = Connector::of(url)?;
     let outcome = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -112,11 +112,10 @@ where
             .build()
             .map_err(|error| MigrateError::Failed { source: error.into() })?;
         runtime.block_on(async move {
-            let unreachable = |error: &dyn std::error::Error| MigrateError::Unreachable(chain(error));
-            let (client, connection) = config.connect(NoTls).await.map_err(|e| unreachable(&e))?;
+            let (client, connection) = connector.connect().await.map_err(MigrateError::Unreachable)?;
             let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection)
                 .await
-                .map_err(|e| unreachable(&e))?;
+                .map_err(|error| MigrateError::Unreachable(chain(&error)))?;
             // One at a time. The lock goes with the connection.
             diesel::sql_query("SELECT pg_advisory_lock($1)")
                 .bind::<diesel::sql_types::BigInt, _>(LOCK)

@@ -13,11 +13,11 @@ use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnect
 use domain::ports::{Change, StoreError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio_postgres::NoTls;
 
 use crate::announce::announce;
 use crate::config::{InvalidStoreConfig, StoreConfig};
 use crate::error::{is_broken, store_error, unavailable};
+use crate::tls::Connector;
 
 /// A connection that was idle for longer than this is tried before it is used: firewalls forget.
 const TRUSTED_IDLE: Duration = Duration::from_secs(5);
@@ -39,10 +39,10 @@ impl PgStore {
     /// Prepares the connections without opening one: a portal starts, and says that it is not ready, while its
     /// database is away.
     pub fn connect(config: &StoreConfig) -> Result<Self, InvalidStoreConfig> {
-        let driver = config.driver()?;
+        let connector = config.connector()?;
         let mut manager = ManagerConfig::default();
         manager.recycling_method = RecyclingMethod::Fast;
-        manager.custom_setup = Box::new(move |_| open(driver.clone()).boxed());
+        manager.custom_setup = Box::new(move |_| open(connector.clone()).boxed());
         // The URL stays in the driver's settings, where nothing prints it.
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = Pool::builder(manager)
@@ -157,9 +157,8 @@ impl DerefMut for Transaction {
     }
 }
 
-async fn open(config: tokio_postgres::Config) -> diesel::ConnectionResult<AsyncPgConnection> {
-    let (client, connection) =
-        config.connect(NoTls).await.map_err(|error| diesel::ConnectionError::BadConnection(chain(&error)))?;
+async fn open(connector: Connector) -> diesel::ConnectionResult<AsyncPgConnection> {
+    let (client, connection) = connector.connect().await.map_err(diesel::ConnectionError::BadConnection)?;
     AsyncPgConnection::try_from_client_and_connection(client, connection).await
 }
 

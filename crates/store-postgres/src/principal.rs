@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::pool::PgStore;
 use crate::rows::RowReader;
-use crate::users::UserRow;
+use crate::user_rows::UserRow;
 
 #[derive(Debug, Clone)]
 struct PrincipalQuery {

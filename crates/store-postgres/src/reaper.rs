@@ -1,5 +1,6 @@
 //! Takes care of what was left behind: jobs of lost processes, requests that nobody executes, requests that
-//! have waited for too long. Each in a transaction of its own, so that several reapers share the work.
+//! have waited for too long, idempotency keys whose time is over. Each in a transaction of its own, so that several
+//! reapers share the work.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -13,6 +14,7 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use crate::error::{rejected, store_error};
+use crate::idempotency;
 use crate::job_rows::{JobEnd, delete_result, end};
 use crate::jobs::PgJobQueue;
 use crate::schema::{jobs, query_requests};
@@ -36,6 +38,7 @@ pub(crate) async fn reap(queue: &PgJobQueue, now: Timestamp) -> Result<Reaped, S
     for (row, request) in outdated(queue, now).await? {
         reaped.expired.extend(unless_corrupt(expire(queue, row, request, now).await)?.flatten());
     }
+    idempotency::forget(&queue.store, now).await?;
     Ok(reaped)
 }
 

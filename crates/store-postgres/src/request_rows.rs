@@ -63,7 +63,6 @@ pub(crate) struct ContentColumns {
 #[derive(Debug, Queryable, Selectable)]
 #[diesel(table_name = query_requests, check_for_backend(diesel::pg::Pg))]
 pub(crate) struct RequestRow {
-    pub(crate) id: i64,
     #[diesel(embed)]
     pub(crate) origin: OriginColumns,
     #[diesel(embed)]
@@ -134,7 +133,7 @@ impl ContentColumns {
 impl RequestRow {
     /// Rebuilds the request with the approvals that count, in the order in which they were given.
     pub(crate) fn into_request(self, approvals: Vec<ApprovalRow>) -> Result<Request, StoreError> {
-        let Self { id: _, origin, content, state } = self;
+        let Self { origin, content, state } = self;
         let row = RowReader::new("query_requests", origin.uuid);
         let approvals = approvals.into_iter().map(ApprovalRow::read).collect::<Result<Vec<_>, _>>()?;
         let kind = row.present("submission_type", SubmissionKind::parse(&content.submission_type))?;

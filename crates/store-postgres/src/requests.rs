@@ -1,21 +1,28 @@
 //! The store of requests.
 
+use std::cmp::Reverse;
+use std::iter::once;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use domain::Timestamp;
 use domain::audit::AuditEntry;
-use domain::ids::RequestId;
+use domain::idempotency::Idempotency;
+use domain::ids::{RequestId, UserId};
 use domain::lifecycle::Transition;
 use domain::page::{MAX_PAGE_SIZE, Page, PageRequest};
 use domain::policy::Visibility;
-use domain::ports::{IdGenerator, RequestFilter, RequestStore, StoreError, TransitionError};
+use domain::ports::{Earlier, IdGenerator, RequestFilter, RequestStore, StoreError, TransitionError};
 use domain::request::{Effect, Request, RequestSummary, StateKind};
 use futures_util::FutureExt;
+use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use crate::error::store_error;
+use crate::idempotency::{Kept, find as find_key, take};
 use crate::pool::PgStore;
 use crate::request_rows::{ApprovalRow, RequestRow};
 use crate::rows::RowReader;
@@ -41,6 +48,13 @@ impl PgRequestStore {
     pub fn new(store: PgStore, ids: Arc<dyn IdGenerator>) -> Self {
         Self { store, ids }
     }
+
+    /// What a key stands for, with the request as it is now. Requests are never deleted.
+    async fn earlier(&self, kept: Kept) -> Result<Earlier, StoreError> {
+        let Kept::Same(id) = kept else { return Ok(Earlier::Other) };
+        let missing = || RowReader::new("idempotency_keys", id).corrupt("request_uuid");
+        Ok(Earlier::Same(Box::new(self.find(id).await?.ok_or_else(missing)?)))
+    }
 }
 
 #[async_trait]
@@ -50,11 +64,38 @@ impl RequestStore for PgRequestStore {
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-    ) -> Result<(), StoreError> {
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Earlier>, StoreError> {
         let mut transaction = self.store.begin().await?;
+        if let Some(idempotency) = idempotency
+            && let Some(kept) = take(&mut transaction, idempotency, request).await?
+        {
+            transaction.rollback().await?;
+            return self.earlier(kept).await.map(Some);
+        }
         let changes = insert(&mut transaction, request, audit, effects, &*self.ids).await?;
         transaction.commit_and_announce(&changes).await?;
-        Ok(())
+        Ok(None)
+    }
+
+    async fn find_by_key(
+        &self,
+        requester: UserId,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Earlier>, StoreError> {
+        let idempotency = idempotency.clone();
+        let kept = self
+            .store
+            .read(move |connection| {
+                let idempotency = idempotency.clone();
+                async move { find_key(connection, requester, &idempotency, now).await }.boxed()
+            })
+            .await?;
+        match kept {
+            Some(kept) => self.earlier(kept).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
@@ -69,12 +110,11 @@ impl RequestStore for PgRequestStore {
         page: &PageRequest,
     ) -> Result<Page<RequestSummary>, StoreError> {
         let limit = page.limit.clamp(1, MAX_PAGE_SIZE);
-        let (visibility, filter, after) = (visibility.clone(), filter.clone(), page.after);
+        let (parts, filter, after) = (parts(visibility, filter), filter.clone(), page.after);
         let mut rows = self
             .store
             .read(move |connection| {
-                let query = narrowed(&visibility, &filter, after).limit(i64::from(limit) + 1);
-                query.select(SummaryRow::as_select()).load(connection).boxed()
+                load_parts(connection, parts.clone(), filter.clone(), after, i64::from(limit) + 1).boxed()
             })
             .await?;
         // The one row too many only says that there is another page.
@@ -124,17 +164,70 @@ fn joined(rows: Vec<Joined>) -> Result<Option<Request>, StoreError> {
     request.map(|row| row.into_request(approvals)).transpose()
 }
 
+/// A part of what a person sees that an index holds newest first. A list over several at once could only be sorted
+/// after all of it was read.
+#[derive(Clone, Debug)]
+struct Part {
+    whose: Whose,
+    state: Option<StateKind>,
+}
+
+#[derive(Clone, Debug)]
+enum Whose {
+    Everybody,
+    Person(Uuid),
+    Pod(String),
+}
+
+fn parts(visibility: &Visibility, filter: &RequestFilter) -> Vec<Part> {
+    match visibility {
+        Visibility::All if filter.states.is_empty() => vec![Part { whose: Whose::Everybody, state: None }],
+        Visibility::All => {
+            let part = |state: &StateKind| Part { whose: Whose::Everybody, state: Some(*state) };
+            filter.states.iter().map(part).collect()
+        }
+        Visibility::OwnAndPods { user, pods } => {
+            let pods = pods.iter().map(|pod| Whose::Pod(pod.as_str().to_owned()));
+            let all = once(Whose::Person(user.as_uuid())).chain(pods);
+            all.map(|whose| Part { whose, state: None }).collect()
+        }
+    }
+}
+
+/// The newest rows of all parts together, at most `limit`. A request may be in several parts.
+async fn load_parts(
+    connection: &mut AsyncPgConnection,
+    parts: Vec<Part>,
+    filter: RequestFilter,
+    after: Option<i64>,
+    limit: i64,
+) -> QueryResult<Vec<SummaryRow>> {
+    // Through a shared reference all queries are sent before the first is answered.
+    let connection = &*connection;
+    let (filter, limit) = (&filter, limit);
+    let loaded = parts.iter().map(async |part| {
+        let query = narrowed(part, filter, after).limit(limit).select(SummaryRow::as_select());
+        query.load::<SummaryRow>(&mut { connection }).await
+    });
+    let mut rows: Vec<SummaryRow> = try_join_all(loaded).await?.into_iter().flatten().collect();
+    rows.sort_by_key(|row| Reverse(row.id));
+    rows.dedup_by_key(|row| row.id);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(rows)
+}
+
 fn narrowed(
-    visibility: &Visibility,
+    part: &Part,
     filter: &RequestFilter,
     after: Option<i64>,
 ) -> query_requests::BoxedQuery<'static, Pg> {
     use query_requests::dsl;
 
     let mut query = dsl::query_requests.order(dsl::id.desc()).into_boxed();
-    if let Visibility::OwnAndPods { user, pods } = visibility {
-        let pods: Vec<String> = pods.iter().map(|pod| pod.as_str().to_owned()).collect();
-        query = query.filter(dsl::user_id.eq(user.as_uuid()).or(dsl::pod_id.eq_any(pods)));
+    match &part.whose {
+        Whose::Everybody => {}
+        Whose::Person(user) => query = query.filter(dsl::user_id.eq(*user)),
+        Whose::Pod(pod) => query = query.filter(dsl::pod_id.eq(pod.clone())),
     }
     let RequestFilter {
         states,
@@ -146,9 +239,14 @@ fn narrowed(
         created_from,
         created_before,
     } = filter;
-    if !states.is_empty() {
-        let states: Vec<&'static str> = states.iter().map(|state| state.as_str()).collect();
-        query = query.filter(dsl::status.eq_any(states));
+    // An index keeps its order behind one value, not behind several.
+    match (part.state.as_ref(), states.as_slice()) {
+        (Some(state), _) | (None, [state]) => query = query.filter(dsl::status.eq(state.as_str())),
+        (None, []) => {}
+        (None, several) => {
+            let states: Vec<&'static str> = several.iter().map(|state| state.as_str()).collect();
+            query = query.filter(dsl::status.eq_any(states));
+        }
     }
     if let Some(instance) = instance {
         query = query.filter(dsl::instance_id.eq(instance.as_str().to_owned()));

@@ -172,7 +172,12 @@ struct FencedInsert {
 
 impl QueryFragment<Pg> for FencedInsert {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH lease AS (SELECT request_id FROM jobs WHERE status = 'running' AND id = ");
+        // Nobody reads a chunk before the execution has completed, and that commit waits for the disk, for everything
+        // before it too. When the server is lost earlier, so is the execution, whose chunks are dropped then.
+        out.push_sql(
+            "WITH lease AS (SELECT request_id, set_config('synchronous_commit', 'off', true) \
+             FROM jobs WHERE status = 'running' AND id = ",
+        );
         out.push_bind_param::<SqlUuid, _>(&self.job)?;
         out.push_sql(" AND fence = ");
         out.push_bind_param::<BigInt, _>(&self.fence)?;

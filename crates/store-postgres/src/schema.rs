@@ -95,6 +95,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    idempotency_keys (id) {
+        id -> Int8,
+        user_id -> Uuid,
+        key -> Varchar,
+        fingerprint -> Varchar,
+        request_uuid -> Uuid,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     instance_pods (instance_id, pod_id) {
         instance_id -> Varchar,
         pod_id -> Varchar,
@@ -290,6 +301,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     database_instances,
     databases,
     execution_result_chunks,
+    idempotency_keys,
     instance_pods,
     jobs,
     pods,

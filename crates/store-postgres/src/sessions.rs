@@ -9,10 +9,11 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::Timestamp;
 use domain::audit::{AuditEntry, Entity, EntityKind};
-use domain::auth::{NewSession, PresentedToken, Principal, Rotation, TokenHash};
+use domain::auth::{NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash};
 use domain::ids::{SessionId, UserId};
 use domain::ports::{SessionStore, StoreError};
 use domain::user::Origin;
+use futures_util::FutureExt;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -21,7 +22,8 @@ use crate::error::store_error;
 use crate::pool::PgStore;
 use crate::principal;
 use crate::schema::{access_token_blacklist, refresh_tokens, user_token_invalidation, users};
-use crate::users::find_user;
+use crate::session_list::live_sessions;
+use crate::user_rows::find_user;
 
 /// Sessions in PostgreSQL.
 #[derive(Clone, Debug)]
@@ -154,6 +156,10 @@ impl SessionStore for PgSessionStore {
         record(&mut transaction, audit).await?;
         transaction.commit().await?;
         Ok(())
+    }
+
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionInfo>, StoreError> {
+        self.store.read(move |connection| live_sessions(connection, user.as_uuid(), now).boxed()).await
     }
 
     async fn close_one(

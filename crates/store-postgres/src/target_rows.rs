@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use domain::Timestamp;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::StoreError;
@@ -11,12 +10,13 @@ use domain::target::{
     CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase, TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName, Email};
+use futures_util::try_join;
 
 use crate::rows::{RowReader, to_bigint, to_millis};
 use crate::schema::{database_instances, databases, instance_pods, pods};
 
-#[derive(Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = pods, check_for_backend(diesel::pg::Pg))]
+#[derive(Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = pods, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 pub(crate) struct PodRow {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -51,8 +51,9 @@ impl PodRow {
     }
 }
 
-#[derive(Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = database_instances, check_for_backend(diesel::pg::Pg))]
+/// An instance without what the store itself keeps about it.
+#[derive(Debug, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = database_instances, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 pub(crate) struct InstanceRow {
     pub(crate) id: String,
     name: String,
@@ -75,12 +76,10 @@ pub(crate) struct InstanceRow {
     max_bytes: i64,
     approvals_needed: i32,
     approval_ttl_ms: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
 }
 
 impl InstanceRow {
-    pub(crate) fn of(target: &Target, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn of(target: &Target) -> Result<Self, StoreError> {
         Ok(Self {
             id: target.id.as_str().to_owned(),
             name: target.name.as_str().to_owned(),
@@ -103,8 +102,6 @@ impl InstanceRow {
             max_bytes: to_bigint(target.limits.max_bytes)?,
             approvals_needed: i32::from(target.approvals_needed),
             approval_ttl_ms: to_millis(target.approval_ttl)?,
-            created_at: now,
-            updated_at: now,
         })
     }
 
@@ -169,33 +166,40 @@ impl DatabaseRow {
     }
 }
 
-pub(crate) async fn find_pod(connection: &mut AsyncPgConnection, id: &str) -> QueryResult<Option<PodRow>> {
-    pods::table.find(id).select(PodRow::as_select()).get_result(connection).await.optional()
+pub(crate) async fn find_pod(mut connection: &AsyncPgConnection, id: &str) -> QueryResult<Option<PodRow>> {
+    pods::table.find(id).select(PodRow::as_select()).get_result(&mut connection).await.optional()
 }
 
 /// An instance with the ids of its PODs, in the order of the ids.
 pub(crate) async fn find_instance(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     id: &str,
 ) -> QueryResult<Option<(InstanceRow, Vec<String>)>> {
-    let row = database_instances::table
-        .find(id)
-        .select(InstanceRow::as_select())
-        .get_result(connection)
-        .await
-        .optional()?;
-    let Some(row) = row else { return Ok(None) };
+    let row = database_instances::table.find(id).select(InstanceRow::as_select());
     let pods = instance_pods::table
         .filter(instance_pods::instance_id.eq(id))
         .order(instance_pods::pod_id)
-        .select(instance_pods::pod_id)
-        .load(connection)
-        .await?;
-    Ok(Some((row, pods)))
+        .select(instance_pods::pod_id);
+    let (row, pods) = try_join!(async { row.get_result(&mut { connection }).await.optional() }, async {
+        pods.load(&mut { connection }).await
+    },)?;
+    Ok(row.map(|row| (row, pods)))
+}
+
+/// Locks an instance with its PODs and databases until the end of the transaction. False when there is none.
+pub(crate) async fn lock_instance(connection: &mut AsyncPgConnection, id: &str) -> QueryResult<bool> {
+    let found: Option<String> = database_instances::table
+        .find(id)
+        .select(database_instances::id)
+        .for_no_key_update()
+        .get_result(connection)
+        .await
+        .optional()?;
+    Ok(found.is_some())
 }
 
 pub(crate) async fn find_database(
-    connection: &mut AsyncPgConnection,
+    mut connection: &AsyncPgConnection,
     instance: &str,
     name: &str,
 ) -> QueryResult<Option<DatabaseRow>> {
@@ -203,7 +207,7 @@ pub(crate) async fn find_database(
         .filter(databases::instance_id.eq(instance))
         .filter(databases::name.eq(name))
         .select(DatabaseRow::as_select())
-        .get_result(connection)
+        .get_result(&mut connection)
         .await
         .optional()
 }

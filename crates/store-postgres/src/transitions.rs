@@ -10,6 +10,7 @@ use domain::job::NOTIFICATION_ATTEMPTS;
 use domain::lifecycle::Transition;
 use domain::ports::{Change, IdGenerator, StoreError};
 use domain::request::{Effect, EventKind, Request, Version};
+use futures_util::try_join;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -128,25 +129,26 @@ pub(crate) async fn lock_request(
     connection: &mut AsyncPgConnection,
     row: i64,
 ) -> Result<Request, StoreError> {
-    let row: RequestRow = query_requests::table
+    let connection = &*connection;
+    let locked = query_requests::table
         .filter(query_requests::id.eq(row))
         .select(RequestRow::as_select())
-        .for_no_key_update()
-        .get_result(connection)
-        .await
-        .map_err(store_error)?;
-    let approvals = live_approvals(connection, row.id).await.map_err(store_error)?;
-    row.into_request(approvals)
+        .for_no_key_update();
+    // Both are sent at once, and the server answers one after the other: the approvals are read under the lock.
+    let locked = async { locked.get_result(&mut { connection }).await };
+    let (locked, approvals): (RequestRow, _) =
+        try_join!(locked, live_approvals(connection, row)).map_err(store_error)?;
+    locked.into_request(approvals)
 }
 
 /// The approvals that count, in the order in which they were given.
-async fn live_approvals(connection: &mut AsyncPgConnection, request: i64) -> QueryResult<Vec<ApprovalRow>> {
+async fn live_approvals(mut connection: &AsyncPgConnection, request: i64) -> QueryResult<Vec<ApprovalRow>> {
     request_approvals::table
         .filter(request_approvals::request_id.eq(request))
         .filter(request_approvals::dropped_at.is_null())
         .order(request_approvals::id)
         .select(ApprovalRow::as_select())
-        .load(connection)
+        .load(&mut connection)
         .await
 }
 

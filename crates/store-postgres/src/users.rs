@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::Timestamp;
@@ -11,16 +10,16 @@ use domain::audit::AuditEntry;
 use domain::ids::{PodId, UserId};
 use domain::ports::{NewUser, StoreError, UserError, UserStore, UserUpdate, UserWithPassword};
 use domain::text::{DisplayName, Email};
-use domain::user::User;
+use domain::user::{Role, User};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
 use crate::audit::record;
 use crate::error::{store_error, violates};
 use crate::pool::PgStore;
-use crate::rows::RowReader;
 use crate::schema::{roles, user_roles, users};
 use crate::sessions::{end_sessions, lock_user};
+use crate::user_rows::{RoleRow, UserRow, find_user, roles_of};
 
 /// People in PostgreSQL.
 #[derive(Clone, Debug)]
@@ -99,18 +98,25 @@ impl UserStore for PgUserStore {
             .transpose()
     }
 
-    async fn list(&self) -> Result<Vec<User>, StoreError> {
+    async fn list(&self, after: Option<Email>, limit: u32) -> Result<Vec<User>, StoreError> {
         let (rows, held): (Vec<UserRow>, Vec<(Uuid, String)>) = self
             .store
-            .read(|connection| {
+            .read(move |connection| {
+                let after = after.clone();
                 async move {
-                    let rows = users::table
+                    let mut page = users::table
                         .order(users::email)
+                        .limit(i64::from(limit))
                         .select(UserRow::as_select())
-                        .load(connection)
-                        .await?;
+                        .into_boxed();
+                    if let Some(after) = &after {
+                        page = page.filter(users::email.gt(after.as_str().to_owned()));
+                    }
+                    let rows: Vec<UserRow> = page.load(connection).await?;
+                    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
                     let held = user_roles::table
                         .inner_join(roles::table)
+                        .filter(user_roles::user_id.eq_any(ids))
                         .select((user_roles::user_id, roles::name))
                         .load(connection)
                         .await?;
@@ -131,39 +137,69 @@ impl UserStore for PgUserStore {
             .collect()
     }
 
-    async fn update(&self, id: UserId, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError> {
+    async fn roles(&self) -> Result<Vec<Role>, StoreError> {
+        let rows: Vec<RoleRow> = self
+            .store
+            .read(|connection| roles::table.select(RoleRow::as_select()).load(connection).boxed())
+            .await?;
+        let mut roles = rows.into_iter().map(RoleRow::read).collect::<Result<Vec<_>, _>>()?;
+        // By bytes, whatever the collation of the database.
+        roles.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(roles)
+    }
+
+    async fn update(&self, before: &User, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError> {
         let mut transaction = self.store.begin().await?;
-        if !lock_user(&mut transaction, id.as_uuid()).await? {
-            transaction.rollback().await?;
-            return Err(UserError::NotFound);
-        }
-        let pod = update.pod.as_ref().map(|pod| pod.as_ref().map(PodId::as_str));
-        let changed = diesel::update(users::table.find(id.as_uuid()))
-            .set((
-                update.name.as_ref().map(|name| users::name.eq(name.as_str())),
-                pod.map(|pod| users::pod_id.eq(pod)),
-                update.active.map(|active| users::is_active.eq(active)),
-                update.password_hash.as_ref().map(|hash| users::password_hash.eq(hash)),
-                users::updated_at.eq(audit.at),
-            ))
-            .execute(&mut *transaction)
-            .await;
-        let outcome = match (changed, &update.roles) {
-            (Ok(_), Some(roles)) => set_roles(&mut transaction, id, roles, audit.user, audit.at).await,
-            (Ok(_), None) => Ok(()),
-            (Err(error), _) => Err(refusal(error, update.pod.as_ref().and_then(Option::as_ref))),
-        };
+        let outcome = change(&mut transaction, before, update, audit).await;
         if let Err(error) = outcome {
             transaction.rollback().await?;
             return Err(error);
-        }
-        if update.active == Some(false) || update.password_hash.is_some() {
-            end_sessions(&mut transaction, id.as_uuid(), audit.at).await?;
         }
         record(&mut transaction, audit).await?;
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// Changes an account that is still as it was read.
+async fn change(
+    connection: &mut AsyncPgConnection,
+    before: &User,
+    update: &UserUpdate,
+    audit: &AuditEntry,
+) -> Result<(), UserError> {
+    let id = before.id;
+    lock_user(connection, id.as_uuid()).await?;
+    // Read after the lock was given: only now nobody else changes it.
+    let (row, roles) =
+        find_user(connection, id.as_uuid()).await.map_err(store_error)?.ok_or(UserError::NotFound)?;
+    if decided(&row.read(roles)?) != decided(before) {
+        return Err(UserError::Changed);
+    }
+    let pod = update.pod.as_ref().map(|pod| pod.as_ref().map(PodId::as_str));
+    diesel::update(users::table.find(id.as_uuid()))
+        .set((
+            update.name.as_ref().map(|name| users::name.eq(name.as_str())),
+            pod.map(|pod| users::pod_id.eq(pod)),
+            update.active.map(|active| users::is_active.eq(active)),
+            update.password_hash.as_ref().map(|hash| users::password_hash.eq(hash)),
+            users::updated_at.eq(audit.at),
+        ))
+        .execute(connection)
+        .await
+        .map_err(|error| refusal(error, update.pod.as_ref().and_then(Option::as_ref)))?;
+    if let Some(roles) = &update.roles {
+        set_roles(connection, id, roles, audit.user, audit.at).await?;
+    }
+    if update.active == Some(false) || update.password_hash.is_some() {
+        end_sessions(connection, id.as_uuid(), audit.at).await?;
+    }
+    Ok(())
+}
+
+/// What people decide about an account; a login changes none of it.
+fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool) {
+    (&user.name, user.pod.as_ref(), &user.roles, user.active)
 }
 
 fn refusal(error: diesel::result::Error, pod: Option<&PodId>) -> UserError {
@@ -219,57 +255,4 @@ async fn set_roles(
         .await
         .map_err(store_error)?;
     Ok(())
-}
-
-#[derive(Debug, Queryable, Selectable)]
-#[diesel(table_name = users, check_for_backend(diesel::pg::Pg))]
-pub(crate) struct UserRow {
-    pub(crate) id: Uuid,
-    pub(crate) email: String,
-    pub(crate) password_hash: String,
-    pub(crate) name: String,
-    pub(crate) pod_id: Option<String>,
-    pub(crate) slack_user_id: Option<String>,
-    pub(crate) is_active: bool,
-    pub(crate) last_login: Option<DateTime<Utc>>,
-    pub(crate) created_at: DateTime<Utc>,
-}
-
-impl UserRow {
-    pub(crate) fn read(self, mut roles: Vec<String>) -> Result<User, StoreError> {
-        let row = RowReader::new("users", self.id);
-        roles.sort();
-        Ok(User {
-            id: UserId::from_uuid(self.id),
-            email: row.checked("email", Email::parse(&self.email))?,
-            name: row.checked("name", DisplayName::parse(&self.name))?,
-            pod: self.pod_id.map(|pod| row.checked("pod_id", PodId::parse(&pod))).transpose()?,
-            slack_user_id: self.slack_user_id,
-            active: self.is_active,
-            roles,
-            last_login: self.last_login,
-            created_at: self.created_at,
-        })
-    }
-}
-
-/// A person with the names of their roles.
-pub(crate) async fn find_user(
-    connection: &mut AsyncPgConnection,
-    id: Uuid,
-) -> QueryResult<Option<(UserRow, Vec<String>)>> {
-    let row: Option<UserRow> =
-        users::table.find(id).select(UserRow::as_select()).get_result(connection).await.optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let roles = roles_of(connection, id).await?;
-    Ok(Some((row, roles)))
-}
-
-async fn roles_of(connection: &mut AsyncPgConnection, user: Uuid) -> QueryResult<Vec<String>> {
-    user_roles::table
-        .inner_join(roles::table)
-        .filter(user_roles::user_id.eq(user))
-        .select(roles::name)
-        .load(connection)
-        .await
 }

@@ -5,6 +5,7 @@
 
 mod connect;
 mod executor;
+mod inspect;
 mod reviewer;
 mod run;
 mod sql;

@@ -6,7 +6,7 @@ use super::StoreError;
 use crate::audit::AuditEntry;
 use crate::ids::{InstanceId, PodId};
 use crate::pod::Pod;
-use crate::target::{Target, TargetDatabase};
+use crate::target::{DatabaseEntry, LastSync, SyncChanges, SyncOutcome, Target, TargetDatabase};
 use crate::text::DatabaseName;
 
 /// Why a change of the directory was not stored.
@@ -18,6 +18,9 @@ pub enum DirectoryError {
     UnknownPod(PodId),
     #[error("there is no instance {0}")]
     UnknownInstance(InstanceId),
+    /// Somebody was faster.
+    #[error("{0} was changed by somebody else meanwhile; look at it again")]
+    Changed(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -30,6 +33,9 @@ pub trait Directory: Send + Sync {
     async fn pods(&self) -> Result<Vec<Pod>, StoreError>;
     async fn find_pod(&self, id: &PodId) -> Result<Option<Pod>, StoreError>;
     async fn add_pod(&self, pod: &Pod, audit: &AuditEntry) -> Result<(), DirectoryError>;
+    /// Replaces a POD as it was read by what it shall be; both have the same id. MUST refuse with
+    /// [`DirectoryError::Changed`], and change nothing, when the stored POD is not `before` any more.
+    async fn change_pod(&self, before: &Pod, after: &Pod, audit: &AuditEntry) -> Result<(), DirectoryError>;
 
     /// All targets by id, inactive ones included.
     async fn targets(&self) -> Result<Vec<Target>, StoreError>;
@@ -42,18 +48,13 @@ pub trait Directory: Send + Sync {
         databases: &[DatabaseName],
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError>;
-    /// Switches a target on or off.
-    async fn set_target_active(
+    /// Replaces a target as it was read by what it shall be, its PODs included; both have the same id and engine.
+    /// MUST refuse with [`DirectoryError::Changed`], and change nothing, when the stored target is not `before`
+    /// any more, and MUST refuse an unknown POD.
+    async fn change_target(
         &self,
-        id: &InstanceId,
-        active: bool,
-        audit: &AuditEntry,
-    ) -> Result<(), DirectoryError>;
-    /// Replaces the PODs that may use a target.
-    async fn set_target_pods(
-        &self,
-        id: &InstanceId,
-        pods: &[PodId],
+        before: &Target,
+        after: &Target,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError>;
 
@@ -64,4 +65,23 @@ pub trait Directory: Send + Sync {
         id: &InstanceId,
         name: &DatabaseName,
     ) -> Result<Option<TargetDatabase>, StoreError>;
+    /// Adds a database or changes what is known of it. The entry is a manual one from then on.
+    async fn put_database(
+        &self,
+        id: &InstanceId,
+        entry: &DatabaseEntry,
+        audit: &AuditEntry,
+    ) -> Result<(), DirectoryError>;
+
+    /// When and how the databases were last looked up on the server; `None` when they never were.
+    async fn last_sync(&self, id: &InstanceId) -> Result<Option<LastSync>, StoreError>;
+    /// Notes a sync. After a success: names that are not known MUST be added as synced and active entries, synced
+    /// entries that the server still has MUST be active, those that it has no more MUST be inactive, and of manual
+    /// entries nothing but `last_seen_at` may change. After a failure the entries MUST stay as they are.
+    async fn record_sync(
+        &self,
+        id: &InstanceId,
+        outcome: &SyncOutcome,
+        audit: &AuditEntry,
+    ) -> Result<SyncChanges, DirectoryError>;
 }

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{ResultSink, SinkError};
-use crate::execution::{DatabaseError, ExecutionOrder, ExecutionReport};
+use crate::execution::{Credentials, DatabaseError, ExecutionOrder, ExecutionReport};
 use crate::request::Submission;
 use crate::review::{Refusal, Review};
-use crate::target::Engine;
+use crate::target::{Engine, Target};
+use crate::text::DatabaseName;
 
 /// How an execution ended when it did not succeed. All but [`ExecutionError::OutcomeUnknown`] say that
 /// nothing of the request took effect.
@@ -58,6 +59,31 @@ pub trait TargetExecutor: Send + Sync {
         sink: &mut (dyn ResultSink + 'static),
         cancel: CancellationToken,
     ) -> Result<ExecutionReport, ExecutionError>;
+}
+
+/// What a look at a target shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inspection {
+    /// In the server's own words, for example `15.18`.
+    pub server_version: String,
+    /// The databases that the portal's role may connect to, sorted.
+    pub databases: Vec<DatabaseName>,
+}
+
+/// Looks at a target without running anything of anybody's.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait TargetInspector: Send + Sync {
+    fn engine(&self) -> Engine;
+
+    /// Connects as an execution would, by `database`, and asks the server what it is and has. MUST change nothing,
+    /// MUST report a role that the target does not allow, and MUST give up after a connection's usual time.
+    async fn inspect(
+        &self,
+        target: &Target,
+        database: &DatabaseName,
+        credentials: &Credentials,
+    ) -> Result<Inspection, ExecutionError>;
 }
 
 /// Looks at a submission without touching the target.

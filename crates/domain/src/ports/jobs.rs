@@ -87,6 +87,6 @@ pub trait JobQueue: Send + Sync {
     /// Takes jobs whose lease ran out before `now`: an execution MUST become `interrupted` and MUST NOT be
     /// queued again, and what it wrote of a result MUST be gone; a notification goes back to the queue, or fails after its last attempt. An executing request
     /// without a live job becomes `interrupted` too. Requests whose time to wait is over MUST expire, and their
-    /// queued execution with them. Several reapers may run at once.
+    /// queued execution with them. Idempotency keys whose time is over MUST be forgotten. Several reapers may run at once.
     async fn reap(&self, now: Timestamp) -> Result<Reaped, StoreError>;
 }

@@ -12,10 +12,10 @@ mod small;
 
 pub use changes::{Change, ChangeFeed};
 pub use directory::{Directory, DirectoryError};
-pub use execution::{ExecutionError, SubmissionReviewer, TargetExecutor};
+pub use execution::{ExecutionError, Inspection, SubmissionReviewer, TargetExecutor, TargetInspector};
 pub use jobs::{ExecutionClaim, FinishError, JobQueue, LeaseStatus};
 pub use people::{NewUser, SessionStore, UserError, UserStore, UserUpdate, UserWithPassword};
-pub use requests::{RequestFilter, RequestStore, TransitionError};
+pub use requests::{Earlier, RequestFilter, RequestStore, TransitionError};
 pub use results::{ResultReader, ResultSink, ResultStore, SinkError};
 pub use small::{
     AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken,
@@ -26,7 +26,7 @@ pub use small::{
 pub use {
     changes::MockChangeFeed,
     directory::MockDirectory,
-    execution::{MockSubmissionReviewer, MockTargetExecutor},
+    execution::{MockSubmissionReviewer, MockTargetExecutor, MockTargetInspector},
     jobs::MockJobQueue,
     people::{MockSessionStore, MockUserStore},
     requests::MockRequestStore,

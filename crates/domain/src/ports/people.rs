@@ -5,10 +5,10 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::Timestamp;
 use crate::audit::AuditEntry;
-use crate::auth::{NewSession, PresentedToken, Principal, Rotation, TokenHash};
+use crate::auth::{NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash};
 use crate::ids::{PodId, SessionId, UserId};
 use crate::text::{DisplayName, Email};
-use crate::user::User;
+use crate::user::{Role, User};
 
 /// Why a change of people was not stored.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum UserError {
     UnknownRole(String),
     #[error("there is no POD {0}")]
     UnknownPod(PodId),
+    /// Somebody was faster.
+    #[error("the account was changed by somebody else meanwhile; look at it again")]
+    Changed,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -67,12 +70,16 @@ pub trait UserStore: Send + Sync {
 
     async fn find_by_email(&self, email: &Email) -> Result<Option<UserWithPassword>, StoreError>;
 
-    /// All accounts by e-mail address.
-    async fn list(&self) -> Result<Vec<User>, StoreError>;
+    /// Accounts by e-mail address, at most `limit`, those behind `after`.
+    async fn list(&self, after: Option<Email>, limit: u32) -> Result<Vec<User>, StoreError>;
 
-    /// Changes an account. A new password or a deactivation MUST end all of its sessions at once. Writes the
-    /// audit entry in the same transaction.
-    async fn update(&self, id: UserId, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError>;
+    /// Changes an account as it was read. MUST refuse with [`UserError::Changed`], and change nothing, when the
+    /// stored name, POD, roles or activity are not those of `before` any more. A new password or a deactivation MUST
+    /// end all of its sessions at once. Writes the audit entry in the same transaction.
+    async fn update(&self, before: &User, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError>;
+
+    /// All roles by name.
+    async fn roles(&self) -> Result<Vec<Role>, StoreError>;
 }
 
 /// Logins.
@@ -105,6 +112,9 @@ pub trait SessionStore: Send + Sync {
 
     /// Ends all sessions of a user: no token issued before `now` is accepted any more.
     async fn close_all(&self, user: UserId, now: Timestamp, audit: &AuditEntry) -> Result<(), StoreError>;
+
+    /// The live sessions of a user, the one that was used last first.
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionInfo>, StoreError>;
 
     /// Ends one session of a user. False when the user has no such live session.
     async fn close_one(

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::Timestamp;
 use crate::audit::AuditEntry;
+use crate::idempotency::Idempotency;
 use crate::ids::{InstanceId, PodId, RequestId, UserId};
 use crate::lifecycle::Transition;
 use crate::page::{Page, PageRequest};
@@ -39,18 +40,40 @@ pub enum TransitionError {
     Store(#[from] StoreError),
 }
 
+/// What an idempotency key of somebody stands for already.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Earlier {
+    /// The same was asked for, and this came of it, as it is now.
+    Same(Box<Request>),
+    /// Something else was asked for.
+    Other,
+}
+
 /// Requests and their transitions.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait RequestStore: Send + Sync {
-    /// Stores a new request with version 1. MUST write the request, the audit entry and the jobs of the
-    /// effects in one transaction, and MUST announce the change after the commit.
+    /// Stores a new request with version 1. MUST write the request, the audit entry, the jobs of the effects and the
+    /// key in one transaction, and MUST announce the change after the commit.
+    ///
+    /// Of all calls with one key of one requester within [`crate::idempotency::KEPT_FOR`], counted from
+    /// `created_at`, exactly one MUST be stored, whether they come at once or one after the other; the others MUST
+    /// change nothing and return what the key stands for. `None`: the request is stored.
     async fn insert(
         &self,
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-    ) -> Result<(), StoreError>;
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Earlier>, StoreError>;
+
+    /// What a key of somebody stands for at this moment; `None` when it is free. MUST NOT show keys of others.
+    async fn find_by_key(
+        &self,
+        requester: UserId,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Earlier>, StoreError>;
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError>;
 

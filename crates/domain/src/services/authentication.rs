@@ -8,13 +8,15 @@ use serde_json::json;
 
 use crate::Timestamp;
 use crate::audit::{AuditEntry, Entity, EntityKind};
-use crate::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash, VerifiedHash};
+use crate::auth::{
+    AccessClaims, NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash, VerifiedHash,
+};
 use crate::ids::{SessionId, UserId};
 use crate::ports::{
     AccessTokens, AuditLog, Clock, IdGenerator, InvalidToken, PasswordHasher, SecretGenerator, SessionStore,
-    StoreError, UserStore,
+    StoreError, UserError, UserStore, UserUpdate,
 };
-use crate::text::Email;
+use crate::text::{Email, NewPassword};
 use crate::user::{Actor, Origin, User};
 
 /// How long tokens live.
@@ -45,6 +47,11 @@ pub enum AuthError {
     InvalidRefresh,
     #[error("the refresh token was used before, so its session was ended")]
     ReusedRefresh,
+    /// The current password, asked for before a new one is set.
+    #[error("the current password is wrong")]
+    WrongPassword,
+    #[error("you have no such session")]
+    NoSuchSession,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -179,6 +186,68 @@ impl Authentication {
         let audit =
             session_audit("session.logout_all", caller.user.id, caller.token.claims.session, origin, now);
         Ok(self.sessions.close_all(caller.user.id, now, &audit).await?)
+    }
+
+    /// The caller's live sessions.
+    pub async fn sessions(&self, caller: &Caller) -> Result<Vec<SessionInfo>, AuthError> {
+        Ok(self.sessions.list(caller.user.id, self.clock.now()).await?)
+    }
+
+    /// Ends one of the caller's sessions, at once and in every process.
+    pub async fn end_session(
+        &self,
+        caller: &Caller,
+        session: SessionId,
+        origin: &Origin,
+    ) -> Result<(), AuthError> {
+        let now = self.clock.now();
+        let audit = session_audit("session.end", caller.user.id, session, origin, now);
+        if self.sessions.close_one(caller.user.id, session, now, &audit).await? {
+            Ok(())
+        } else {
+            Err(AuthError::NoSuchSession)
+        }
+    }
+
+    /// Sets the caller's own password, which ends all of their sessions, this one too. Whoever found an open
+    /// session does not know the current password; a wrong one is put on the trail.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        current: &SecretString,
+        new: &NewPassword,
+        origin: &Origin,
+    ) -> Result<(), AuthError> {
+        let found = self.users.find_by_email(&caller.user.email).await?.ok_or(AuthError::Ended)?;
+        let matches = self.passwords.verify(current, Some(found.password_hash)).await;
+        let action = if matches { "user.password" } else { "session.password_failed" };
+        let entry = AuditEntry {
+            user: Some(caller.user.id),
+            action: action.to_owned(),
+            entity: Entity::new(EntityKind::User, caller.user.id),
+            old_values: None,
+            new_values: Some(json!({ "passwordChanged": matches })),
+            origin: origin.clone(),
+            at: self.clock.now(),
+        };
+        if !matches {
+            self.audit.record(entry).await?;
+            return Err(AuthError::WrongPassword);
+        }
+        let update =
+            UserUpdate { password_hash: Some(self.passwords.hash(new).await), ..UserUpdate::default() };
+        match self.users.update(&found.user, &update, &entry).await {
+            Ok(()) => Ok(()),
+            Err(UserError::Store(error)) => Err(error.into()),
+            // Somebody changed the account between the two: the caller may not be who they were.
+            Err(
+                UserError::NotFound
+                | UserError::Changed
+                | UserError::EmailTaken
+                | UserError::UnknownRole(_)
+                | UserError::UnknownPod(_),
+            ) => Err(AuthError::Ended),
+        }
     }
 
     fn tokens_for(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, PodId};
 use crate::pod::Pod;
 use crate::policy;
 use crate::ports::{Directory, StoreError};
@@ -15,6 +15,8 @@ pub enum DirectoryAccessError {
     /// Missing, or not for this person: they are not told which.
     #[error("there is no such instance")]
     NotFound,
+    #[error("there is no such POD")]
+    NoSuchPod,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -37,14 +39,19 @@ impl DirectoryAccess {
         Ok(targets.into_iter().filter(|t| shows(actor, t)).collect())
     }
 
+    /// A target of the person's PODs; an inactive one only for who manages targets.
+    pub async fn target(&self, actor: &Actor, id: &InstanceId) -> Result<Target, DirectoryAccessError> {
+        let target = self.directory.find_target(id).await?;
+        target.filter(|target| shows(actor, target)).ok_or(DirectoryAccessError::NotFound)
+    }
+
     /// The databases of a target; inactive ones only for who manages targets.
     pub async fn databases(
         &self,
         actor: &Actor,
         id: &InstanceId,
     ) -> Result<Vec<TargetDatabase>, DirectoryAccessError> {
-        let target = self.directory.find_target(id).await?.filter(|t| shows(actor, t));
-        let Some(target) = target else { return Err(DirectoryAccessError::NotFound) };
+        let target = self.target(actor, id).await?;
         let all = actor.may(Permission::ManageTargets);
         let databases = self.directory.databases(&target.id).await?;
         Ok(databases.into_iter().filter(|d| all || d.active).collect())
@@ -52,12 +59,21 @@ impl DirectoryAccess {
 
     /// The PODs; inactive ones only for who manages PODs.
     pub async fn pods(&self, actor: &Actor) -> Result<Vec<Pod>, DirectoryAccessError> {
-        let all = actor.may(Permission::ManagePods);
         let pods = self.directory.pods().await?;
-        Ok(pods.into_iter().filter(|p| all || p.active).collect())
+        Ok(pods.into_iter().filter(|pod| shows_pod(actor, pod)).collect())
+    }
+
+    /// A POD; an inactive one only for who manages PODs.
+    pub async fn pod(&self, actor: &Actor, id: &PodId) -> Result<Pod, DirectoryAccessError> {
+        let pod = self.directory.find_pod(id).await?;
+        pod.filter(|pod| shows_pod(actor, pod)).ok_or(DirectoryAccessError::NoSuchPod)
     }
 }
 
 fn shows(actor: &Actor, target: &Target) -> bool {
     policy::sees_target(actor, target) && (target.active || actor.may(Permission::ManageTargets))
+}
+
+fn shows_pod(actor: &Actor, pod: &Pod) -> bool {
+    pod.active || actor.may(Permission::ManagePods)
 }

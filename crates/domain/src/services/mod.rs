@@ -2,6 +2,7 @@
 
 mod administration;
 mod authentication;
+mod connections;
 mod directory;
 mod execution;
 mod housekeeping;
@@ -14,14 +15,17 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::ports::Change;
 
-pub use administration::{Administration, AdministrationError, Authority, NewAccount, NewTarget};
+pub use administration::{
+    AccountChange, Administration, AdministrationError, Authority, NewAccount, NewTarget,
+};
 pub use authentication::{AuthError, AuthSettings, Authentication, Caller, LoggedIn};
+pub use connections::{ConnectionError, Connections, Failed, SyncReport, TestReport};
 pub use directory::{DirectoryAccess, DirectoryAccessError};
 pub use execution::{ExecutionSettings, ExecutionWorker};
 pub use housekeeping::Housekeeper;
 pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
-pub use submission::{ChangeError, Changes, FieldError, Submissions, Submit, SubmitError};
+pub use submission::{ChangeError, Changes, FieldError, Submissions, Submit, SubmitError, Submitted};
 
 /// The cause of an error with all causes behind it, for one log line at the boundary.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

@@ -1,7 +1,9 @@
 //! Who may do what, as one table.
 
-use domain::policy::{Denied, RequestAction, Visibility, on_request, sees_target, submit, visibility};
-use domain::user::{Actor, PermissionSet, roles};
+use domain::policy::{
+    Denied, RequestAction, Visibility, hand_out, on_request, sees_target, submit, visibility,
+};
+use domain::user::{Actor, Permission, PermissionSet, Role, roles};
 use testkit::builders::{actor, pod_id, request, target};
 
 use crate::table::aligned;
@@ -49,7 +51,36 @@ fn word(answer: Result<(), Denied>) -> String {
         Err(Denied::Permission(permission)) => format!("needs {permission}"),
         Err(Denied::ForeignPod) => "foreign POD".to_owned(),
         Err(Denied::PodWithoutAccess) => "POD without access".to_owned(),
+        Err(Denied::OwnAccount) => "own account".to_owned(),
+        Err(Denied::StrongerAccount) => "stronger account".to_owned(),
     }
+}
+
+/// A role with these permissions.
+fn role(permissions: &[&str]) -> Role {
+    let permissions = PermissionSet::from_strings(permissions.iter().copied());
+    Role { name: "a role".to_owned(), description: String::new(), permissions }
+}
+
+#[test]
+fn nobody_hands_out_more_than_they_have_themselves() {
+    let pat = of_permissions(&["users:manage", "requests:*"]);
+    let root = actor("root").role(roles::ADMIN).build();
+    let all = |permissions: &[&[&str]]| -> Vec<Role> { permissions.iter().map(|held| role(held)).collect() };
+    let covered: [&[&[&str]]; 3] =
+        [&[], &[&["requests:submit"], &["requests:decide-all", "requests:*"]], &[&["users:manage"], &[]]];
+    let stronger: [&[&[&str]]; 4] =
+        [&[&["users:*"]], &[&["requests:submit"], &["audit:read"]], &[&["modules:execute"]], &[&["*:*"]]];
+    for permissions in covered {
+        assert_eq!(hand_out(&pat, &all(permissions)), Ok(()), "{permissions:?}");
+    }
+    for permissions in stronger {
+        let answer = hand_out(&pat, &all(permissions));
+        assert_eq!(answer, Err(Denied::StrongerAccount), "{permissions:?}");
+        assert_eq!(hand_out(&root, &all(permissions)), Ok(()), "{permissions:?}");
+    }
+    let nobody = of_permissions(&["requests:*"]);
+    assert_eq!(hand_out(&nobody, &all(&[])), Err(Denied::Permission(Permission::ManageUsers)));
 }
 
 fn table<const N: usize>(heading: [&str; N], row: impl Fn(&Actor) -> Vec<String>) -> String {

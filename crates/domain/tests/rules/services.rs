@@ -1,23 +1,31 @@
 //! The use cases, over the in-memory store and the other fakes of `testkit`.
 
+mod accounts;
 mod authentication;
+mod connections;
 mod execution;
 mod execution_queue;
 mod execution_stopping;
 mod housekeeping;
+mod idempotency;
 mod notifications;
 mod requests;
+mod sessions;
 mod submission;
+mod target_values;
+mod targets;
 
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::audit::AuditEntry;
-use domain::ids::RequestId;
+use domain::idempotency::Idempotency;
+use domain::ids::{RequestId, UserId};
 use domain::lifecycle::{Transition, submission_audit, transition};
 use domain::page::{Page, PageRequest};
 use domain::policy::Visibility;
-use domain::ports::{Clock, RequestFilter, RequestStore, StoreError, TransitionError};
+use domain::ports::{Clock, Earlier, RequestFilter, RequestStore, StoreError, TransitionError};
 use domain::request::{Effect, Event, NotificationKind, Request, State, StateKind};
 use domain::user::Origin;
 use testkit::InMemoryStore;
@@ -50,7 +58,7 @@ impl World {
         let request = request.unsaved();
         let audit = submission_audit(&request, Origin::default());
         let effects = [Effect::Notify(NotificationKind::Submitted)];
-        self.store.request_store().insert(&request, &audit, &effects).await.expect("a new request");
+        self.store.request_store().insert(&request, &audit, &effects, None).await.expect("a new request");
         self.request(request.id).await
     }
 
@@ -115,8 +123,18 @@ impl RequestStore for OvertakenStore {
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-    ) -> Result<(), StoreError> {
-        RequestStore::insert(&self.inner, request, audit, effects).await
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Earlier>, StoreError> {
+        RequestStore::insert(&self.inner, request, audit, effects, idempotency).await
+    }
+
+    async fn find_by_key(
+        &self,
+        requester: UserId,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Earlier>, StoreError> {
+        RequestStore::find_by_key(&self.inner, requester, idempotency, now).await
     }
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError> {

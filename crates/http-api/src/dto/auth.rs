@@ -21,7 +21,7 @@ pub(crate) struct LoginBody {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "garde calls it like this")]
-fn password_length(password: &SecretString, _: &()) -> garde::Result {
+pub(super) fn password_length(password: &SecretString, _: &()) -> garde::Result {
     if (1..=1024).contains(&password.expose_secret().len()) {
         Ok(())
     } else {

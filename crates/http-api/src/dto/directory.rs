@@ -1,4 +1,4 @@
-//! Targets and PODs. A response never holds a credential, and never the reference to one.
+//! Targets and PODs as everybody sees them: without where a connection leads, and without the name of a credential.
 
 use chrono::{DateTime, Utc};
 use domain::pod::Pod;
@@ -33,18 +33,23 @@ pub(crate) struct InstanceView {
 
 impl From<Vec<Target>> for InstancesView {
     fn from(targets: Vec<Target>) -> Self {
-        let view = |target: Target| InstanceView {
+        Self { items: targets.iter().map(InstanceView::from).collect() }
+    }
+}
+
+impl From<&Target> for InstanceView {
+    fn from(target: &Target) -> Self {
+        Self {
             id: target.id.to_string(),
             name: target.name.as_str().to_owned(),
             database_type: target.engine.as_str(),
-            description: target.description,
+            description: target.description.clone(),
             read_only: target.read_only,
             active: target.active,
             approvals_needed: target.approvals_needed,
             limits: LimitsView::from(&target.limits),
             pod_ids: target.pods.iter().map(ToString::to_string).collect(),
-        };
-        Self { items: targets.into_iter().map(view).collect() }
+        }
     }
 }
 
@@ -67,14 +72,19 @@ pub(crate) struct DatabaseView {
 
 impl From<Vec<TargetDatabase>> for DatabasesView {
     fn from(databases: Vec<TargetDatabase>) -> Self {
-        let view = |database: TargetDatabase| DatabaseView {
+        Self { items: databases.into_iter().map(DatabaseView::from).collect() }
+    }
+}
+
+impl From<TargetDatabase> for DatabaseView {
+    fn from(database: TargetDatabase) -> Self {
+        Self {
             name: database.name.to_string(),
             description: database.description,
             source: database.source.as_str(),
             active: database.active,
             last_seen_at: database.last_seen_at,
-        };
-        Self { items: databases.into_iter().map(view).collect() }
+        }
     }
 }
 
@@ -96,13 +106,18 @@ pub(crate) struct PodView {
 
 impl From<Vec<Pod>> for PodsView {
     fn from(pods: Vec<Pod>) -> Self {
-        let view = |pod: Pod| PodView {
+        Self { items: pods.into_iter().map(PodView::from).collect() }
+    }
+}
+
+impl From<Pod> for PodView {
+    fn from(pod: Pod) -> Self {
+        Self {
             id: pod.id.to_string(),
             name: pod.name.as_str().to_owned(),
             manager_email: pod.manager_email.map(|email| email.to_string()),
             description: pod.description,
             active: pod.active,
-        };
-        Self { items: pods.into_iter().map(view).collect() }
+        }
     }
 }

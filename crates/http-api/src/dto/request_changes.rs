@@ -37,7 +37,7 @@ pub(crate) struct EditBody {
 }
 
 /// Tells `null` from a field that is left out.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

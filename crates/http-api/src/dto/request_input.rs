@@ -10,7 +10,7 @@ use domain::ports::RequestFilter;
 use domain::request::{RunOptions, StateKind, SubmissionKind};
 use domain::services::Submit;
 use domain::target::Engine;
-use domain::text::{DatabaseName, Remark, SubmissionText};
+use domain::text::{DatabaseName, Email, Remark, SubmissionText};
 use garde::Validate;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -162,6 +162,12 @@ impl PageQuery {
     pub(crate) fn page(&self) -> Result<PageRequest, Problem> {
         page(self.limit, self.cursor.as_deref())
     }
+
+    /// For a list by e-mail address: behind which, and how many.
+    pub(crate) fn by_email(&self) -> Result<(Option<Email>, u32), Problem> {
+        let after = self.cursor.as_deref().map(cursor::email).transpose()?;
+        Ok((after, self.limit.unwrap_or(DEFAULT_PAGE_SIZE)))
+    }
 }
 
 #[derive(Deserialize, Validate, IntoParams)]
@@ -249,7 +255,7 @@ parameter!(created_before, "createdBefore", DateTime<Utc>, "a time as in 2026-01
 fn page(limit: Option<u32>, cursor: Option<&str>) -> Result<PageRequest, Problem> {
     Ok(PageRequest {
         limit: limit.unwrap_or(DEFAULT_PAGE_SIZE),
-        after: cursor.map(cursor::decode).transpose()?,
+        after: cursor.map(cursor::number).transpose()?,
     })
 }
 

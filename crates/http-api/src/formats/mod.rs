@@ -54,15 +54,25 @@ impl Format {
     }
 }
 
+/// A result in the form that was asked for.
+pub(crate) struct Document {
+    pub(crate) body: Body,
+    /// Rows were left out because of a limit. Tables have no place to say it themselves.
+    pub(crate) truncated: bool,
+}
+
 /// Writes a result. `statement` counts from 1; without it the table formats take the only statement with rows.
-pub(crate) fn body(
+pub(crate) fn document(
     format: Format,
     statement: Option<u32>,
     report: ExecutionReport,
     reader: ResultReader,
-) -> Result<Body, Problem> {
+) -> Result<Document, Problem> {
     let (header, write): (Header, rows::WriteRows) = match format {
-        Format::Json => return Ok(json::document(report, reader).boxed_local()),
+        Format::Json => {
+            let truncated = report.truncated();
+            return Ok(Document { body: json::document(report, reader).boxed_local(), truncated });
+        }
         Format::Ndjson(header) => (header, rows::ndjson),
         Format::Csv(header) => (header, csv::rows),
     };
@@ -78,7 +88,8 @@ pub(crate) fn body(
         (_, Format::Csv(_)) => csv::labels(&labels),
         (_, Format::Json | Format::Ndjson(_)) => rows::labels(&labels),
     };
-    Ok(rows::table(first, write, index, reader).boxed_local())
+    let truncated = report.statements[index].truncated;
+    Ok(Document { body: rows::table(first, write, index, reader).boxed_local(), truncated })
 }
 
 fn chosen(report: &ExecutionReport, statement: Option<u32>) -> Result<usize, Problem> {

@@ -1,6 +1,5 @@
 //! Requests that are there already: change, submit again, stop, resolve. And texts that are not submitted yet.
 
-use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse, patch, post};
 use domain::ids::RequestId;
@@ -14,6 +13,7 @@ use crate::dto::request::RequestView;
 use crate::dto::request_changes::{CheckBody, CheckView, EditBody, ResolveBody};
 use crate::dto::request_input::WaitQuery;
 use crate::error::Problem;
+use crate::idempotency::{self, IdempotencyHeader};
 use crate::routes::requests::after_waiting;
 use crate::server::Api;
 
@@ -43,13 +43,18 @@ pub(crate) async fn edit(
     Ok(Json(RequestView::from(&edited)))
 }
 
-/// Submit one of your requests once more, as a new one, to the instance as it is now.
-#[utoipa::path(tag = "queries", params(("id" = String, Path, format = Uuid)), responses(
-    (status = 201, body = RequestView),
+/// Submit one of your requests once more, as a new one, to the instance as it is now. Asked again with the same
+/// `Idempotency-Key`, there is still one new request.
+#[utoipa::path(tag = "queries", params(("id" = String, Path, format = Uuid), IdempotencyHeader), responses(
+    (status = 201, body = RequestView, headers(
+        ("location" = String, description = "The new request's own address"),
+        ("idempotency-replayed" = Option<bool>, description = "`true` when an earlier call with the key stored the request"),
+    )),
     (status = 400, description = "`validation`, `statement_refused`: what was fine then is not now", body = Problem),
     (status = 401, body = Problem),
     (status = 403, description = "`not_requester`, `not_visible`, `permission`, `pod_without_access`", body = Problem),
     (status = 404, body = Problem),
+    (status = 409, description = "`idempotency_conflict`: the key stands for another submission", body = Problem),
 ))]
 #[post("/queries/{id}/clone")]
 pub(crate) async fn submit_again(
@@ -59,9 +64,9 @@ pub(crate) async fn submit_again(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id: RequestId = path_id("id", &id)?;
-    let stored = api.submissions.submit_again(&caller.0.actor, id, origin(&request)).await?;
-    let location = format!("/api/queries/{}", stored.id);
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(RequestView::from(&stored)))
+    let key = idempotency::key(&request)?;
+    let submitted = api.submissions.submit_again(&caller.0.actor, id, key, origin(&request)).await?;
+    Ok(idempotency::created(&submitted))
 }
 
 /// Stop a running execution. It is `cancelled` once the rollback is certain; a commit that was faster completes it.

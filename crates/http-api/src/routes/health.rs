@@ -22,10 +22,7 @@ pub(crate) async fn live() -> Json<HealthView> {
 }
 
 /// The process can work: its database answers and has all migrations.
-#[utoipa::path(tag = "health", security(()), responses(
-    (status = 200, body = HealthView),
-    (status = 503, description = "`unavailable`", body = Problem),
-))]
+#[utoipa::path(tag = "health", security(()), responses((status = 200, body = HealthView)))]
 #[get("/health/ready")]
 pub(crate) async fn ready(api: Data<Api>) -> Result<Json<HealthView>, Problem> {
     api.health.check().await?;

@@ -1,6 +1,5 @@
 //! Requests: submit, look, decide.
 
-use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use domain::ids::RequestId;
@@ -14,14 +13,19 @@ use crate::dto::request::RequestView;
 use crate::dto::request_input::{ApproveBody, ListQuery, PageQuery, RejectBody, SubmitBody, WaitQuery};
 use crate::dto::request_list::RequestsView;
 use crate::error::Problem;
+use crate::idempotency::{self, IdempotencyHeader};
 use crate::server::Api;
 
-/// Submit a query. It waits for a manager of the POD.
-#[utoipa::path(tag = "queries", request_body = SubmitBody, responses(
-    (status = 201, body = RequestView),
+/// Submit a query. It waits for a manager of the POD. Sent again with the same `Idempotency-Key`, it is still one.
+#[utoipa::path(tag = "queries", params(IdempotencyHeader), request_body = SubmitBody, responses(
+    (status = 201, body = RequestView, headers(
+        ("location" = String, description = "The request's own address"),
+        ("idempotency-replayed" = Option<bool>, description = "`true` when an earlier call with the key stored the request"),
+    )),
     (status = 400, description = "`validation`, `statement_refused`, `invalid_json`", body = Problem),
     (status = 401, body = Problem),
     (status = 403, description = "`permission`, `foreign_pod`, `pod_without_access`", body = Problem),
+    (status = 409, description = "`idempotency_conflict`: the key stands for another submission", body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
     (status = 415, description = "`not_json`", body = Problem),
 ))]
@@ -34,10 +38,10 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let actor = &caller.0.actor;
     policy::permission(actor, Permission::SubmitRequests)?;
+    let key = idempotency::key(&request)?;
     let submit = body.parse::<SubmitBody>()?.into_submit()?;
-    let stored = api.submissions.submit(actor, submit, origin(&request)).await?;
-    let location = format!("/api/queries/{}", stored.id);
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(RequestView::from(&stored)))
+    let submitted = api.submissions.submit(actor, submit, key, origin(&request)).await?;
+    Ok(idempotency::created(&submitted))
 }
 
 /// The requests that you may see, newest first: your own, those of PODs that you manage, all for admins.

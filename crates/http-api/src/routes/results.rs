@@ -1,6 +1,6 @@
 //! Results.
 
-use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get};
 use domain::execution::ExecutionReport;
@@ -14,12 +14,16 @@ use crate::error::Problem;
 use crate::formats;
 use crate::server::Api;
 
+/// `true` when rows are missing because of a limit, in every format.
+const TRUNCATED: HeaderName = HeaderName::from_static("x-result-truncated");
+
 /// The whole result of a completed request, streamed.
 ///
 /// As `json`: `{"truncated", "statements": [{"command", "columns", "rowCount", "affected", "truncated", "rows":
 /// [[...], ...]}, ...]}`. Rows are arrays in the order of the columns, so that columns of the same name survive.
 /// As `ndjson` and `csv`: the rows of one statement. In CSV, NULL is an empty field and an empty text is `""`; a text
-/// that a spreadsheet would take for a formula gets an apostrophe in front. An answer that breaks off is an error: the
+/// that a spreadsheet would take for a formula gets an apostrophe in front. The header `x-result-truncated` says in every
+/// format whether rows are missing because of a limit. An answer that breaks off is an error: the
 /// connection is closed before its end.
 #[utoipa::path(tag = "queries", params(("id" = String, Path, format = Uuid), ResultQuery), responses(
     (status = 200, description = "The result", content_type = "application/json"),
@@ -40,14 +44,15 @@ pub(crate) async fn result(
     let format = wanted.format()?;
     let id: RequestId = path_id("id", &id)?;
     let (request, reader) = api.requests.result(&caller.0.actor, id).await?;
-    let body = formats::body(format, wanted.statement, report_of(request), reader)?;
+    let document = formats::document(format, wanted.statement, report_of(request), reader)?;
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, format.content_type()));
+    response.insert_header((TRUNCATED, document.truncated.to_string()));
     if let Some(extension) = format.extension() {
         let disposition = format!("attachment; filename=\"{id}.{extension}\"");
         response.insert_header((CONTENT_DISPOSITION, disposition));
     }
-    Ok(response.streaming(body))
+    Ok(response.streaming(document.body))
 }
 
 fn report_of(request: Request) -> ExecutionReport {

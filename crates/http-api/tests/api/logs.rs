@@ -12,10 +12,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::support::{Portal, ada_request, submission, text};
 
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("no test panics while it logs").clone())
             .expect("logs are UTF-8")
     }
@@ -37,6 +37,18 @@ impl<'a> MakeWriter<'a> for Captured {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+/// Everything that is logged in this thread, for as long as the guard lives.
+pub(crate) fn capture() -> (Captured, tracing::subscriber::DefaultGuard) {
+    let captured = Captured::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(captured.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    (captured, guard)
 }
 
 const MARK: &str = "xyzzymark";
@@ -77,13 +89,7 @@ fn marked_calls(id: &str) -> Vec<TestRequest> {
 
 #[actix_web::test]
 async fn nothing_that_a_user_typed_is_logged_neither_with_refusals_nor_with_failures() {
-    let captured = Captured::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(captured.clone())
-        .finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let (captured, _logging) = capture();
     let portal = Portal::new().await;
     let refresh_token = portal.log_in("ada").await["refreshToken"].clone();
     let bearer = format!("Bearer {}", portal.token("ada").await);

@@ -85,7 +85,14 @@ async fn every_operation_says_who_may_call_it_what_it_takes_and_what_it_answers(
             assert!(responses.contains_key("401"), "{place}");
         }
         assert_eq!(path.contains('{'), has_path_parameter(&operation), "{place}");
+        assert_eq!(responses.contains_key("429"), !path.starts_with("/health/"), "{place}");
+        assert_eq!(responses.contains_key("503"), path != "/health/live", "{place}");
         for (status, response) in responses {
+            assert_eq!(
+                response["headers"].get("retry-after").is_some(),
+                matches!(status.as_str(), "429" | "503"),
+                "{place} {status}"
+            );
             let content = response["content"].as_object();
             match status.as_str() {
                 "204" => assert!(content.is_none(), "{place}"),
@@ -111,6 +118,30 @@ async fn every_operation_says_who_may_call_it_what_it_takes_and_what_it_answers(
     let count = names.len();
     names.dedup();
     assert_eq!(names.len(), count, "two operations have one name");
+}
+
+#[actix_web::test]
+async fn every_post_that_creates_a_request_takes_an_idempotency_key() {
+    let document = document().await;
+    let mut creating = vec![];
+    for (method, path, operation) in operations(&document) {
+        let created = &operation["responses"]["201"];
+        if created.is_null() || !path.starts_with("/api/queries") {
+            continue;
+        }
+        creating.push(format!("{method} {path}"));
+        let parameters = operation["parameters"].as_array().expect("there are some");
+        let key = parameters.iter().find(|parameter| parameter["name"] == "Idempotency-Key");
+        let key = key.unwrap_or_else(|| panic!("{path} takes a key"));
+        assert_eq!((&key["in"], &key["required"]), (&json!("header"), &json!(false)), "{path}");
+        assert_eq!(
+            (&key["schema"]["minLength"], &key["schema"]["maxLength"]),
+            (&json!(1), &json!(255)),
+            "{path}"
+        );
+        assert!(created["headers"]["idempotency-replayed"].is_object(), "{path}");
+    }
+    assert_eq!(creating, ["post /api/queries", "post /api/queries/{id}/clone"]);
 }
 
 fn has_path_parameter(operation: &Value) -> bool {

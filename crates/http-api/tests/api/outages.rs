@@ -31,7 +31,10 @@ async fn without_the_store_every_route_is_unavailable_but_the_one_that_tells_tha
     portal.store.set_unavailable(false);
     assert_eq!(portal.send(TestRequest::get().uri("/health/ready")).await.verdict(), "200");
     for (method, path) in documented_routes() {
-        if !path.contains("logout") && !path.ends_with("/withdraw") && !path.ends_with("/reject") {
+        // What ends the session would leave the rest without one.
+        let ends_it = matches!(path.as_str(), "/api/auth/sessions/{id}" | "/api/auth/password");
+        if !ends_it && !path.contains("logout") && !path.ends_with("/withdraw") && !path.ends_with("/reject")
+        {
             let call = sample_call(&method, &path).insert_header((AUTHORIZATION, bearer.clone()));
             assert_ne!(portal.send(call).await.status, 503, "{method} {path}");
         }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use actix_web::http::{Method, header::AUTHORIZATION};
 use actix_web::test::TestRequest;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::builders::TEST_PASSWORD;
-use testkit::fakes::SequentialSecrets;
+use testkit::fakes::{SequentialIds, SequentialSecrets};
 
-use crate::support::{Answer, PEOPLE, Portal, ada_request, submission};
+use crate::support::{Answer, PEOPLE, Portal, account, ada_request, submission};
 
 /// Method and path of every route in the description.
 pub(crate) fn documented_routes() -> Vec<(Method, String)> {
@@ -40,10 +40,28 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
         }
         ("PATCH", "/api/queries/{id}") => Some(json!({ "comments": "For the audit." })),
         ("POST", "/api/queries/{id}/resolve") => Some(json!({ "outcome": "failed", "note": "I looked." })),
+        ("POST", "/api/auth/password") => {
+            Some(json!({ "currentPassword": TEST_PASSWORD, "newPassword": NEW_PASSWORD }))
+        }
+        ("POST", "/api/instances") => Some(new_instance()),
+        ("PATCH", "/api/instances/{id}" | "/api/pods/{id}" | "/api/users/{id}") => {
+            Some(json!({ "name": "Renamed" }))
+        }
+        ("POST", "/api/instances/{id}/bind") => Some(json!({ "connectionRevision": 1 })),
+        ("PUT", "/api/instances/{id}/dbs/{name}") => Some(json!({ "description": "The orders." })),
+        ("POST", "/api/pods") => Some(json!({ "id": "new-pod", "name": "New" })),
+        ("POST", "/api/users") => Some(new_user()),
+        ("POST", "/api/users/{id}/password") => Some(json!({ "password": NEW_PASSWORD })),
         ("POST", "/api/queries/{id}/reject") => Some(json!({ "reason": "Please add a WHERE." })),
         (
             "GET",
             "/api/auth/me"
+            | "/api/auth/sessions"
+            | "/api/instances/{id}"
+            | "/api/pods/{id}"
+            | "/api/users"
+            | "/api/users/{id}"
+            | "/api/roles"
             | "/api/queries"
             | "/api/queries/pending"
             | "/api/queries/{id}"
@@ -62,12 +80,22 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
             | "/api/queries/{id}/approve"
             | "/api/queries/{id}/withdraw"
             | "/api/queries/{id}/clone"
-            | "/api/queries/{id}/cancel",
+            | "/api/queries/{id}/cancel"
+            | "/api/instances/{id}/test"
+            | "/api/instances/{id}/sync",
+        )
+        | (
+            "DELETE",
+            "/api/auth/sessions/{id}" | "/api/instances/{id}" | "/api/pods/{id}" | "/api/users/{id}",
         ) => None,
         _ => panic!("{method} {path} has no row in this table: add one"),
     };
     let id = match path {
-        "/api/instances/{id}/dbs" => "orders-db".to_owned(),
+        // The caller's own: the first session of a portal.
+        "/api/auth/sessions/{id}" => SequentialIds::nth(1).to_string(),
+        "/api/pods/{id}" => "payments".to_owned(),
+        path if path.starts_with("/api/instances/") => "orders-db".to_owned(),
+        path if path.starts_with("/api/users/") => account("bob").id.to_string(),
         "/api/queries/{id}/cancel" => ada_request(EXECUTING).executing().id.to_string(),
         "/api/queries/{id}/resolve" => ada_request(INTERRUPTED).interrupted().id.to_string(),
         "/api/queries/{id}/result" | "/api/queries/{id}/events" => {
@@ -75,11 +103,34 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
         }
         _ => ada_request(PENDING).pending().id.to_string(),
     };
-    let call = TestRequest::default().method(method.clone()).uri(&path.replace("{id}", &id));
+    let uri = path.replace("{id}", &id).replace("{name}", "orders");
+    let call = TestRequest::default().method(method.clone()).uri(&uri);
     match body {
         Some(body) => call.set_json(body),
         None => call,
     }
+}
+
+/// What somebody's password is changed to.
+pub(crate) const NEW_PASSWORD: &str = "wrong donkey fuel cell";
+
+/// An instance that can be added.
+pub(crate) fn new_instance() -> Value {
+    json!({
+        "id": "new-db", "name": "New", "podIds": ["payments"], "databases": ["fresh"],
+        "connection": {
+            "host": "db.example.com", "tls": "disable",
+            "credentialSource": "env", "credentialReference": "TARGET_ORDERS-DB",
+        },
+    })
+}
+
+/// An account that can be created.
+pub(crate) fn new_user() -> Value {
+    json!({
+        "email": "new@example.com", "name": "New", "podId": "payments", "roles": ["developer"],
+        "password": NEW_PASSWORD,
+    })
 }
 
 const PENDING: u64 = 901;
@@ -141,18 +192,63 @@ async fn every_route_answers_every_role_as_this_table_says() {
     GET /api/auth/me
         nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
+    POST /api/auth/password
+        nobody: 401 token_missing | ada: 204 | bob: 204 | grace: 204 |
+        linus: 204 | root: 204 | olga: 204 | vera: 204
     POST /api/auth/refresh
         nobody: 200 | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
+    GET /api/auth/sessions
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    DELETE /api/auth/sessions/{id}
+        nobody: 401 token_missing | ada: 204 | bob: 204 | grace: 204 |
+        linus: 204 | root: 204 | olga: 204 | vera: 204
     GET /api/instances
         nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
+    POST /api/instances
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 201 | olga: 403 permission | vera: 403 permission
+    DELETE /api/instances/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    GET /api/instances/{id}
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 404 not_found | root: 200 | olga: 200 | vera: 200
+    PATCH /api/instances/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    POST /api/instances/{id}/bind
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
     GET /api/instances/{id}/dbs
         nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
         linus: 404 not_found | root: 200 | olga: 200 | vera: 200
+    PUT /api/instances/{id}/dbs/{name}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    POST /api/instances/{id}/sync
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    POST /api/instances/{id}/test
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
     GET /api/pods
         nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
+    POST /api/pods
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 201 | olga: 403 permission | vera: 403 permission
+    DELETE /api/pods/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    GET /api/pods/{id}
+        nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
+        linus: 200 | root: 200 | olga: 200 | vera: 200
+    PATCH /api/pods/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
     GET /api/queries
         nobody: 401 token_missing | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
@@ -195,6 +291,27 @@ async fn every_route_answers_every_role_as_this_table_says() {
     POST /api/queries/{id}/withdraw
         nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 403 not_requester |
         linus: 403 not_visible | root: 403 not_requester | olga: 403 not_visible | vera: 403 not_visible
+    GET /api/roles
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    GET /api/users
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    POST /api/users
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 201 | olga: 403 permission | vera: 403 permission
+    DELETE /api/users/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    GET /api/users/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    PATCH /api/users/{id}
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    POST /api/users/{id}/password
+        nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
+        linus: 403 permission | root: 204 | olga: 403 permission | vera: 403 permission
     GET /health/live
         nobody: 200 | ada: 200 | bob: 200 | grace: 200 |
         linus: 200 | root: 200 | olga: 200 | vera: 200
@@ -211,9 +328,12 @@ async fn a_wrong_method_on_a_known_address_says_which_methods_there_are() {
     for (_, path) in &routes {
         let mut allowed: Vec<&str> =
             routes.iter().filter(|(_, other)| other == path).map(|(method, _)| method.as_str()).collect();
+        if allowed.contains(&"GET") {
+            allowed.push("HEAD");
+        }
         allowed.sort_unstable();
-        let uri = path.replace("{id}", "anything");
-        for method in ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"] {
+        let uri = path.replace("{id}", "anything").replace("{name}", "anything");
+        for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
             // There the word in the path is taken for the id of a request to change, which it is not.
             let taken_for_an_id = matches!(path.as_str(), "/api/queries/check" | "/api/queries/pending");
             if allowed.contains(&method) || (method == "PATCH" && taken_for_an_id) {
@@ -229,7 +349,7 @@ async fn a_wrong_method_on_a_known_address_says_which_methods_there_are() {
         let answer = portal.send_as("root", TestRequest::delete().uri(uri)).await;
         assert_eq!(
             (answer.verdict().as_str(), answer.header("allow")),
-            ("405 method_not_allowed", Some("GET"))
+            ("405 method_not_allowed", Some("GET, HEAD"))
         );
     }
 }

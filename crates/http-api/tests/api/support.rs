@@ -14,27 +14,31 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::{Bytes, Data};
 use domain::ids::RequestId;
 use domain::job::WorkerId;
-use domain::ports::{SubmissionReviewer, TargetExecutor};
+use domain::ports::{CredentialSource, SubmissionReviewer, TargetExecutor, TargetInspector};
 use domain::request::Request;
 use domain::services::{
-    AuthSettings, Authentication, DirectoryAccess, ExecutionSettings, ExecutionWorker, Requests, Submissions,
+    Administration, AuthSettings, Authentication, Connections, DirectoryAccess, ExecutionSettings,
+    ExecutionWorker, Requests, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use domain::user::User;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use http_api::{Api, ApiSettings, JwtAccessTokens, JwtSettings, RateLimits};
+use http_api::{AllowedOrigins, Api, ApiSettings, JwtAccessTokens, JwtSettings, RateLimits};
 use serde_json::{Value, json};
 use testkit::InMemoryStore;
 use testkit::builders::{
     RequestBuilder, TEST_PASSWORD, database_name, instance_id, pod, request, target, target_database, user,
 };
 use testkit::fakes::{
-    FakeClock, FakeCredentials, FakeExecutor, FakeReviewer, PlainPasswords, SequentialIds, SequentialSecrets,
+    FakeClock, FakeCredentials, FakeExecutor, FakeInspector, FakeReviewer, PlainPasswords, SequentialIds,
+    SequentialSecrets,
 };
 
 pub(crate) const KEY: &str = "a-signing-key-of-these-tests-only";
 pub(crate) const ISSUER: &str = "query-portal";
+/// The password that the credential source keeps for `orders-db`.
+pub(crate) const TARGET_PASSWORD: &str = "not-for-your-eyes";
 pub(crate) const AUDIENCE: &str = "query-portal-api";
 
 /// Everybody who calls in these tests, with their roles and PODs. Ada is the one who submits.
@@ -79,6 +83,12 @@ impl Answer {
         if self.status < 400 { self.status.to_string() } else { format!("{} {}", self.status, self.code()) }
     }
 
+    /// The fields that a problem names.
+    pub(crate) fn fields(&self) -> Vec<String> {
+        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| text(&error["field"])).collect()
+    }
+
     /// The body of a success.
     pub(crate) fn ok(&self) -> Value {
         assert!((200..300).contains(&self.status), "{} {:?}", self.status, self.body);
@@ -93,6 +103,7 @@ pub(crate) struct Options {
     pub(crate) rate_limits: RateLimits,
     pub(crate) require_digest: bool,
     pub(crate) executor: Option<Arc<dyn TargetExecutor>>,
+    pub(crate) cors: AllowedOrigins,
 }
 
 impl Default for Options {
@@ -102,6 +113,7 @@ impl Default for Options {
             rate_limits: RateLimits { per_second: plenty, logins_per_minute: plenty },
             require_digest: false,
             executor: None,
+            cors: AllowedOrigins::default(),
         }
     }
 }
@@ -112,6 +124,8 @@ pub(crate) struct Portal {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) reviewer: Arc<FakeReviewer>,
     pub(crate) executor: Arc<FakeExecutor>,
+    pub(crate) inspector: Arc<FakeInspector>,
+    pub(crate) credentials: Arc<FakeCredentials>,
     worker: ExecutionWorker,
     service: Box<Service>,
     tokens: RefCell<HashMap<String, String>>,
@@ -126,8 +140,12 @@ impl Portal {
         let (store, clock) = (furnished_store(), Arc::new(FakeClock::new()));
         let (reviewer, executor) = (Arc::new(FakeReviewer::default()), Arc::new(FakeExecutor::default()));
         let played = options.executor.clone().unwrap_or_else(|| executor.clone());
-        let worker = worker(&store, &clock, played);
-        let api = api(&store, &clock, &reviewer, &options);
+        let inspector = Arc::new(FakeInspector::default());
+        let credentials = FakeCredentials::default().with("TARGET_ORDERS-DB", "portal", TARGET_PASSWORD);
+        let credentials = Arc::new(credentials);
+        let worker = worker(&store, &clock, played, credentials.clone());
+        let connections = connections(&store, &clock, &inspector, credentials.clone());
+        let api = api(&store, &clock, &reviewer, connections, &options);
         let service = Rc::new(test::init_service(http_api::app(Data::new(api))).await);
         let service = move |request: TestRequest| {
             let service = Rc::clone(&service);
@@ -140,7 +158,17 @@ impl Portal {
             .boxed_local()
         };
         let tokens = RefCell::default();
-        Self { store, clock, reviewer, executor, worker, service: Box::new(service), tokens }
+        Self {
+            store,
+            clock,
+            reviewer,
+            executor,
+            inspector,
+            credentials,
+            worker,
+            service: Box::new(service),
+            tokens,
+        }
     }
 
     /// Sends a call and looks at what holds for every answer. No test may see a 500 that it does not ask for.
@@ -155,6 +183,11 @@ impl Portal {
         let answer = (self.service)(request).await;
         assert_well_formed(&answer);
         answer
+    }
+
+    /// The same for answers without a body, whose form is not looked at.
+    pub(crate) async fn send_as_it_is(&self, request: TestRequest) -> Answer {
+        (self.service)(request).await
     }
 
     /// Sends a call with the token of somebody of [`PEOPLE`].
@@ -176,6 +209,18 @@ impl Portal {
         self.send_as(name, TestRequest::post().uri(uri).set_json(body)).await
     }
 
+    pub(crate) async fn patch(&self, name: &str, uri: &str, body: Value) -> Answer {
+        self.send_as(name, TestRequest::patch().uri(uri).set_json(body)).await
+    }
+
+    pub(crate) async fn put_json(&self, name: &str, uri: &str, body: Value) -> Answer {
+        self.send_as(name, TestRequest::put().uri(uri).set_json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, name: &str, uri: &str) -> Answer {
+        self.send_as(name, TestRequest::delete().uri(uri)).await
+    }
+
     /// A POST without a body.
     pub(crate) async fn post_nothing(&self, name: &str, uri: &str) -> Answer {
         self.send_as(name, TestRequest::post().uri(uri)).await
@@ -190,6 +235,11 @@ impl Portal {
         let token = text(&self.log_in(name).await["accessToken"]);
         self.tokens.borrow_mut().insert(name.to_owned(), token.clone());
         token
+    }
+
+    /// Time has passed: everybody logs in again before their next call.
+    pub(crate) fn tokens_are_old(&self) {
+        self.tokens.borrow_mut().clear();
     }
 
     /// The tokens of a new login.
@@ -261,6 +311,7 @@ fn api(
     store: &InMemoryStore,
     clock: &Arc<FakeClock>,
     reviewer: &Arc<FakeReviewer>,
+    connections: Connections,
     options: &Options,
 ) -> Api {
     let ids = Arc::new(SequentialIds::new());
@@ -292,9 +343,34 @@ fn api(
             require_digest: options.require_digest,
         },
         directory: DirectoryAccess { directory: store.directory() },
+        administration: Administration {
+            users: store.user_store(),
+            directory: store.directory(),
+            passwords: Arc::new(PlainPasswords),
+            clock: clock.clone(),
+            ids: Arc::new(SequentialIds::new()),
+        },
+        connections,
         rate_limits: options.rate_limits,
+        cors: options.cors.clone(),
     };
     Api::new(settings, store.health(), ids)
+}
+
+fn connections(
+    store: &InMemoryStore,
+    clock: &Arc<FakeClock>,
+    inspector: &Arc<FakeInspector>,
+    credentials: Arc<dyn CredentialSource>,
+) -> Connections {
+    let inspector: Arc<dyn TargetInspector> = inspector.clone();
+    Connections {
+        directory: store.directory(),
+        credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
+        inspectors: HashMap::from([(Engine::Postgresql, inspector)]),
+        audit: store.audit_log(),
+        clock: clock.clone(),
+    }
 }
 
 /// The real access tokens.
@@ -307,14 +383,14 @@ fn worker(
     store: &InMemoryStore,
     clock: &Arc<FakeClock>,
     executor: Arc<dyn TargetExecutor>,
+    credentials: Arc<dyn CredentialSource>,
 ) -> ExecutionWorker {
-    let credentials = FakeCredentials::default().with("TARGET_ORDERS-DB", "portal", "not-for-your-eyes");
     ExecutionWorker {
         queue: store.job_queue(),
         requests: store.request_store(),
         results: store.result_store(),
         executors: HashMap::from([(Engine::Postgresql, executor)]),
-        credentials: HashMap::from([(CredentialSourceKind::Env, Arc::new(credentials) as _)]),
+        credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
         changes: store.change_feed(),
         clock: clock.clone(),
         worker: WorkerId("test:1:1".to_owned()),
@@ -357,7 +433,18 @@ fn assert_problem(answer: &Answer) {
     assert_eq!(answer.header("www-authenticate"), (answer.status == 401).then_some("Bearer"));
     assert_eq!(answer.header("retry-after").is_some(), matches!(answer.status, 429 | 503));
     // Neither where in the code it happened, nor anything that only the portal may know.
-    for secret in ["panicked", ".rs:", "src/", "::", "plain:", TEST_PASSWORD, "secret-", KEY, "in-memory"] {
+    for secret in [
+        "panicked",
+        ".rs:",
+        "src/",
+        "::",
+        "plain:",
+        TEST_PASSWORD,
+        "secret-",
+        KEY,
+        "in-memory",
+        TARGET_PASSWORD,
+    ] {
         assert!(!answer.text().contains(secret), "{secret:?} in {}", answer.text());
     }
 }

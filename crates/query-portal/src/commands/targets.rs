@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use domain::ids::{InstanceId, PodId};
 use domain::services::{Authority, NewTarget};
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TargetChange, TlsMode};
 use domain::text::{DatabaseName, DisplayName};
 use domain::user::Origin;
 
@@ -44,7 +44,8 @@ pub(crate) async fn target(config: &Config, command: TargetCommand) -> anyhow::R
         TargetCommand::SetPods { id, pods } => {
             let id = InstanceId::parse(&id).context("--id")?;
             let pods = parse_all(&pods, "--pod", PodId::parse)?;
-            administration.set_target_pods(&operator, &id, &pods, Origin::cli()).await?;
+            let change = TargetChange { pods: Some(pods), ..TargetChange::default() };
+            administration.change_target(&operator, &id, change, Origin::cli()).await?;
             say(&format!("updated {id}"))
         }
     }
@@ -56,7 +57,8 @@ async fn set_active(
     active: bool,
 ) -> anyhow::Result<()> {
     let id = InstanceId::parse(id).context("--id")?;
-    administration.set_target_active(&Authority::Operator, &id, active, Origin::cli()).await?;
+    let change = TargetChange { active: Some(active), ..TargetChange::default() };
+    administration.change_target(&Authority::Operator, &id, change, Origin::cli()).await?;
     say(&format!("{id} is {} now", if active { "active" } else { "inactive" }))
 }
 

@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, bail};
 use domain::ids::PodId;
-use domain::ports::UserUpdate;
-use domain::services::{Administration, Authority, NewAccount};
+use domain::page::MAX_PAGE_SIZE;
+use domain::services::{AccountChange, Administration, Authority, NewAccount};
 use domain::text::{DisplayName, Email};
 use domain::user::{Origin, User};
 
@@ -35,19 +35,23 @@ pub(crate) async fn user(config: &Config, command: UserCommand) -> anyhow::Resul
             say(&format!("set a new password for {}; all sessions have ended", user.email))
         }
         UserCommand::List => {
-            for user in administration.users(&Authority::Operator).await? {
-                let pod = user.pod.as_ref().map_or("-", PodId::as_str);
-                let state = if user.active { "active" } else { "inactive" };
-                say(&format!(
-                    "{}\t{}\t{}\t{pod}\t{state}",
-                    user.email,
-                    user.name.as_str(),
-                    user.roles.join(",")
-                ))?;
+            let mut after = None;
+            loop {
+                let users = administration.users(&Authority::Operator, after, MAX_PAGE_SIZE).await?;
+                let Some(last) = users.last() else { return Ok(()) };
+                after = Some(last.email.clone());
+                for user in users {
+                    print(&user)?;
+                }
             }
-            Ok(())
         }
     }
+}
+
+fn print(user: &User) -> anyhow::Result<()> {
+    let pod = user.pod.as_ref().map_or("-", PodId::as_str);
+    let state = if user.active { "active" } else { "inactive" };
+    say(&format!("{}\t{}\t{}\t{pod}\t{state}", user.email, user.name.as_str(), user.roles.join(",")))
 }
 
 async fn update(administration: &Administration, args: UserUpdateArgs) -> anyhow::Result<()> {
@@ -61,17 +65,16 @@ async fn update(administration: &Administration, args: UserUpdateArgs) -> anyhow
         (_, true) => Some(false),
         (false, false) => None,
     };
-    let update = UserUpdate {
+    let change = AccountChange {
         name: args.name.as_deref().map(DisplayName::parse).transpose().context("--name")?,
         pod,
         roles: (!args.roles.is_empty()).then_some(args.roles),
         active,
-        password_hash: None,
     };
-    if update.name.is_none() && update.pod.is_none() && update.roles.is_none() && update.active.is_none() {
+    if change.name.is_none() && change.pod.is_none() && change.roles.is_none() && change.active.is_none() {
         bail!("nothing to change: name --name, --role, --pod, --no-pod, --activate or --deactivate");
     }
-    administration.update_user(&Authority::Operator, user.id, update, Origin::cli()).await?;
+    administration.change_user(&Authority::Operator, user.id, change, Origin::cli()).await?;
     say(&format!("updated {}", user.email))
 }
 

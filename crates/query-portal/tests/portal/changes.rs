@@ -57,6 +57,42 @@ async fn a_running_request_is_cancelled_from_another_process_and_leaves_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_that_comes_too_late_is_a_conflict_and_one_that_comes_in_time_leaves_nothing() {
+    let installation = Installation::new().await;
+    let working = installation.serve().await;
+    let asked = installation.serve_with(&[("QUERY_PORTAL_EXECUTION__CONCURRENCY", "0")]).await;
+    let (dev, manager) = (asked.login("dev").await, asked.login("manager").await);
+    for round in 0..30 {
+        let note = format!("raced {round}");
+        let sql = format!("INSERT INTO hits (note) SELECT '{note}' FROM pg_sleep(0.0{})", round % 7);
+        let id = dev.submit(&installation, &sql).await;
+        let (path, cancel) = (format!("/api/queries/{id}"), format!("/api/queries/{id}/cancel?wait=20"));
+        manager.act(&format!("{path}/approve")).await;
+        tokio::time::sleep(Duration::from_millis(5 * round)).await;
+        let answer = dev.act(&cancel).await;
+        let (_, end) = dev.get(&format!("{path}?wait=20")).await;
+        let expected = match (answer.0, answer.1["status"].as_str(), end["status"].as_str()) {
+            (StatusCode::OK, Some("cancelled"), Some("cancelled")) => 0,
+            // The commit was faster than the wish.
+            (StatusCode::OK, Some("completed"), Some("completed")) => 1,
+            // It had not begun, or it had ended already.
+            (StatusCode::CONFLICT, _, Some("completed")) => {
+                assert!(
+                    matches!(answer.1["code"].as_str(), Some("invalid_state" | "conflict")),
+                    "{answer:?}"
+                );
+                1
+            }
+            _ => panic!("round {round}: {end} after {answer:?}"),
+        };
+        assert_eq!(installation.hits(&note).await, expected, "round {round}");
+        let (status, body) = dev.act(&cancel).await;
+        assert_eq!((status, body["code"].as_str()), (StatusCode::CONFLICT, Some("invalid_state")), "{body}");
+    }
+    drop(working);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_submitted_again_as_a_new_one_by_its_requester_only() {
     let installation = Installation::new().await;
     let server = installation.serve().await;

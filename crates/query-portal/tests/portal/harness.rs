@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 
 pub(crate) const PASSWORD: &str = "a password for tests";
-const TARGET_PASSWORD: &str = "the-targets-own-secret";
+pub(crate) const TARGET_PASSWORD: &str = "the-targets-own-secret";
 const BINARY: &str = env!("CARGO_BIN_EXE_query-portal");
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -171,6 +171,8 @@ impl Installation {
     fn command(&self) -> Command {
         let mut command = Command::new(BINARY);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        // Where instrumented code leaves its counts, when coverage is measured.
+        command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
         command
     }
 
@@ -179,10 +181,15 @@ impl Installation {
     }
 
     pub(crate) async fn serve_with(&self, more: &[(&str, &str)]) -> Server {
+        self.serve_logging(more, Stdio::null()).await
+    }
+
+    /// Serves with its log going to a file or to nowhere.
+    pub(crate) async fn serve_logging(&self, more: &[(&str, &str)], log: Stdio) -> Server {
         let port = dev_stack::free_port().unwrap();
         let mut command = self.command();
         command.env("QUERY_PORTAL_SERVER__LISTEN", format!("127.0.0.1:{port}")).envs(more.iter().copied());
-        let child = command.arg("serve").stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().unwrap();
         let server = Server { child, url: format!("http://127.0.0.1:{port}"), client: Client::new() };
         server.wait_until_ready().await;
         server
@@ -192,6 +199,11 @@ impl Installation {
     pub(crate) async fn portal_value(&self, sql: &str) -> String {
         let url = database(&self.admin_url, &format!("{}_portal", self.name));
         single_value(&url, sql).await
+    }
+
+    /// Changes the portal's database, as only an operator could.
+    pub(crate) async fn change_portal(&self, sql: &str) {
+        execute(&database(&self.admin_url, &format!("{}_portal", self.name)), &[sql.to_owned()]).await;
     }
 
     /// How often something was written on the target.
@@ -237,6 +249,11 @@ impl Server {
         .await;
     }
 
+    /// The process id, for looking at the process from outside.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -257,7 +274,11 @@ impl Server {
     }
 
     pub(crate) async fn try_login(&self, user: &str) -> (StatusCode, Value) {
-        let body = json!({ "email": email(user), "password": PASSWORD });
+        self.try_login_with(user, PASSWORD).await
+    }
+
+    pub(crate) async fn try_login_with(&self, user: &str, password: &str) -> (StatusCode, Value) {
+        let body = json!({ "email": email(user), "password": password });
         let url = format!("{}/api/auth/login", self.url);
         read(self.client.post(url).json(&body).send().await.unwrap()).await
     }
@@ -298,6 +319,23 @@ impl Person {
 
     pub(crate) async fn patch(&self, path: &str, body: Value) -> (StatusCode, Value) {
         self.call(Method::PATCH, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> (StatusCode, Value) {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// An answer with its headers, to a call with one more header.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        (name, value): (&'static str, &str),
+        body: Option<Value>,
+    ) -> Response {
+        let call = self.client.request(method, format!("{}{path}", self.url)).header(name, value);
+        let call = call.bearer_auth(&self.access_token);
+        body.iter().fold(call, reqwest::RequestBuilder::json).send().await.unwrap()
     }
 
     /// The body of a good answer, as it is.

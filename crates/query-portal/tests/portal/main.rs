@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod administration;
 mod changes;
+mod config_mistakes;
 mod crash;
 mod demo;
 mod harness;
+mod http;
 mod outages;
 mod races;
 mod setup;
+mod size;
 mod tour;

@@ -109,7 +109,8 @@ async fn a_caller_that_gives_up_in_the_middle_leaves_no_transaction_behind() {
     let new = request().unsaved();
     let audit = domain::lifecycle::submission_audit(&new, domain::user::Origin::default());
     let given_up =
-        tokio::time::timeout(Duration::from_millis(200), process.requests.insert(&new, &audit, &[])).await;
+        tokio::time::timeout(Duration::from_millis(200), process.requests.insert(&new, &audit, &[], None))
+            .await;
     assert!(given_up.is_err());
     blocker.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(process.requests.find(new.id).await.unwrap(), None);

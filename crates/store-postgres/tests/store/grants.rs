@@ -1,13 +1,15 @@
 //! What the owner and the server's own role can do to the audit trail, and to everything else.
 
 use crate::database::TestDatabase;
-use domain::ports::{AuditLog, Health, RequestStore};
+use domain::pod::Pod;
+use domain::ports::{AuditLog, Directory, Health, RequestStore, UserStore, UserUpdate};
+use domain::target::{DatabaseEntry, SyncOutcome, Target};
 use secrecy::ExposeSecret;
 use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgStore, StoreConfig, migrate};
-use testkit::builders::request;
+use testkit::builders::{database, pod, request, target, user};
 use tokio_postgres::{Client, NoTls};
 
-use crate::world::{World, applied, approval, entry};
+use crate::world::{Process, World, applied, approval, entry};
 
 const CHANGES: [&str; 6] = [
     "UPDATE audit_logs SET action = 'nothing'",
@@ -82,6 +84,27 @@ async fn nobody_changes_the_audit_trail_not_even_its_owner() {
     assert_eq!(rows, 1);
 }
 
+/// Every way to change a target, a POD and an account.
+async fn administers(process: &Process) {
+    let before = target("orders-db").build();
+    let after = Target { pods: vec![], ..before.clone() };
+    process.directory.change_target(&before, &after, &entry("instance.update")).await.unwrap();
+    let database = DatabaseEntry { name: database(), description: None, active: false };
+    process.directory.put_database(&before.id, &database, &entry("instance.database")).await.unwrap();
+    let looked = SyncOutcome::Succeeded(vec![]);
+    process.directory.record_sync(&before.id, &looked, &entry("instance.sync")).await.unwrap();
+    let before = pod("payments").build();
+    let after = Pod { active: false, ..before.clone() };
+    process.directory.change_pod(&before, &after, &entry("pod.update")).await.unwrap();
+    let ada = process.users.find(user("ada").build().id).await.unwrap().unwrap();
+    let update = UserUpdate {
+        roles: Some(vec![]),
+        password_hash: Some("plain:x".to_owned()),
+        ..UserUpdate::default()
+    };
+    process.users.update(&ada, &update, &entry("user.update")).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
     let world = World::peopled().await;
@@ -95,6 +118,7 @@ async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
     let process = world.process_on(store);
     let pending = process.submit(request()).await;
     process.requests.commit(&applied(&pending, approval(&pending))).await.unwrap();
+    administers(&process).await;
 
     let client = role.client().await;
     for change in CHANGES {

@@ -6,6 +6,7 @@ mod broken_rows;
 mod connections;
 mod contract;
 mod database;
+mod encryption;
 mod grants;
 mod migrations;
 mod news;

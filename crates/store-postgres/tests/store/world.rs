@@ -77,7 +77,7 @@ impl Process {
         let request = request.unsaved();
         let audit = lifecycle::submission_audit(&request, Origin::default());
         let effects = [Effect::Notify(NotificationKind::Submitted)];
-        self.requests.insert(&request, &audit, &effects).await.unwrap();
+        self.requests.insert(&request, &audit, &effects, None).await.unwrap();
         self.requests.find(request.id).await.unwrap().unwrap()
     }
 
@@ -213,5 +213,10 @@ impl StoreProbe for Probe {
              WHERE r.id = jobs.request_id AND kind = 'execute_request' AND r.uuid = '{request}'"
         );
         assert_eq!(self.0.client().await.execute(&statement, &[]).await.unwrap(), 1);
+    }
+
+    async fn idempotency_keys(&self) -> usize {
+        let count = self.0.client().await.query_one("SELECT count(*) FROM idempotency_keys", &[]).await;
+        usize::try_from(count.unwrap().get::<_, i64>(0)).unwrap()
     }
 }

@@ -8,6 +8,7 @@ mod contract;
 mod ending;
 mod harness;
 mod hostile;
+mod inspecting;
 mod large;
 mod rules;
 mod running;

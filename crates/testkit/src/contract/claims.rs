@@ -39,6 +39,12 @@ async fn is_refused(w: &Scene, approved: RequestId) {
     assert!(w.jobs.reap(at(100)).await.expect("the store answers").is_empty());
 }
 
+/// As an admin does it.
+async fn changes_target(w: &Scene, after: Target) {
+    let audit = entry("instance.update", EntityKind::Instance, "orders-db");
+    w.directory.change_target(&orders_db(), &after, &audit).await.expect("nobody was faster");
+}
+
 async fn is_refused_after(w: &Scene, change: impl FnOnce(&mut Target)) {
     let approved = w.approved(request()).await;
     let mut target = orders_db();
@@ -163,8 +169,7 @@ rules! { ($) __claim_rules in claims, stores: Stores => Scene::set_up;
 
     async fn an_inactive_target_is_refused(w) {
         let approved = w.approved(request()).await;
-        let audit = entry("instance.deactivate", EntityKind::Instance, "orders-db");
-        w.directory.set_target_active(&orders_db().id, false, &audit).await.expect("it exists");
+        changes_target(&w, Target { active: false, ..orders_db() }).await;
         is_refused(&w, approved.id).await;
     }
 
@@ -182,9 +187,7 @@ rules! { ($) __claim_rules in claims, stores: Stores => Scene::set_up;
 
     async fn a_pod_without_access_any_more_is_refused(w) {
         let approved = w.approved(request()).await;
-        let audit = entry("instance.pods", EntityKind::Instance, "orders-db");
-        let others = [pod_id("orders")];
-        w.directory.set_target_pods(&orders_db().id, &others, &audit).await.expect("it exists");
+        changes_target(&w, Target { pods: vec![pod_id("orders")], ..orders_db() }).await;
         is_refused(&w, approved.id).await;
     }
 

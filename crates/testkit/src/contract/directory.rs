@@ -1,4 +1,4 @@
-//! `Directory`: PODs, targets and databases.
+//! `Directory`: PODs, targets and databases come back as they were stored.
 
 use std::time::Duration;
 
@@ -8,18 +8,16 @@ use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target
 
 use super::scene::{Scene, entry, orders_db};
 use super::stores::Stores;
-use crate::builders::{
-    at, database, database_name, instance_id, pod, pod_id, request, target, target_database,
-};
+use crate::builders::{database, database_name, instance_id, pod, pod_id, target, target_database};
 
-async fn add(w: &Scene, target: &Target, databases: &[&str]) -> Result<(), DirectoryError> {
+pub(super) async fn add(w: &Scene, target: &Target, databases: &[&str]) -> Result<(), DirectoryError> {
     let databases: Vec<_> = databases.iter().map(|name| database_name(name)).collect();
     let audit = entry("instance.create", EntityKind::Instance, target.id.as_str());
     w.directory.add_target(target, &databases, &audit).await
 }
 
 /// A target that uses every field.
-fn rich() -> Target {
+pub(super) fn rich() -> Target {
     Target {
         engine: Engine::Mongodb,
         description: Some("Events,\n“all” of them".to_owned()),
@@ -136,56 +134,5 @@ rules! { ($) __directory_rules in directory, stores: Stores => Scene::set_up;
             1,
             "inactive ones too"
         );
-    }
-
-    async fn a_target_is_switched_off_and_on_with_an_audit_row_each(w) {
-        let id = orders_db().id;
-        for (active, action) in [(false, "instance.deactivate"), (true, "instance.activate")] {
-            let audit = entry(action, EntityKind::Instance, id.as_str());
-            w.directory.set_target_active(&id, active, &audit).await.expect("it exists");
-            let stored = w.directory.find_target(&id).await.expect("the store answers");
-            assert_eq!(stored, Some(Target { active, ..orders_db() }));
-        }
-        let trail = w.trail(EntityKind::Instance, "orders-db").await;
-        assert_eq!(trail, ["instance.create", "instance.deactivate", "instance.activate"]);
-    }
-
-    async fn the_pods_of_a_target_are_replaced(w) {
-        let id = orders_db().id;
-        for pods in [vec![pod_id("orders")], vec![], vec![pod_id("orders"), pod_id("payments")]] {
-            let audit = entry("instance.pods", EntityKind::Instance, id.as_str());
-            w.directory.set_target_pods(&id, &pods, &audit).await.expect("it exists");
-            let stored = w.directory.find_target(&id).await.expect("the store answers");
-            assert_eq!(stored.expect("it exists").pods, pods);
-        }
-    }
-
-    async fn unknown_pods_of_a_target_are_refused_and_change_nothing(w) {
-        let id = orders_db().id;
-        let audit = entry("instance.pods", EntityKind::Instance, id.as_str());
-        let pods = [pod_id("orders"), pod_id("nowhere")];
-        let error = w.directory.set_target_pods(&id, &pods, &audit).await;
-        assert!(
-            matches!(&error, Err(DirectoryError::UnknownPod(id)) if *id == pod_id("nowhere")),
-            "{error:?}"
-        );
-        assert_eq!(w.directory.find_target(&id).await.expect("the store answers"), Some(orders_db()));
-        assert_eq!(w.trail(EntityKind::Instance, "orders-db").await, ["instance.create"]);
-    }
-
-    async fn changes_of_an_unknown_target_are_refused_and_leave_no_audit_row(w) {
-        let nowhere = instance_id("nowhere");
-        let audit = entry("instance.change", EntityKind::Instance, "nowhere");
-        let error = w.directory.set_target_active(&nowhere, false, &audit).await;
-        assert!(matches!(error, Err(DirectoryError::UnknownInstance(_))), "{error:?}");
-        let error = w.directory.set_target_pods(&nowhere, &[pod_id("payments")], &audit).await;
-        assert!(matches!(error, Err(DirectoryError::UnknownInstance(_))), "{error:?}");
-        assert!(w.trail(EntityKind::Instance, "nowhere").await.is_empty());
-    }
-
-    async fn a_target_that_is_used_by_requests_can_still_be_changed(w) {
-        w.approved(request().created_at(at(0))).await;
-        let audit = entry("instance.pods", EntityKind::Instance, "orders-db");
-        w.directory.set_target_pods(&orders_db().id, &[], &audit).await.expect("it exists");
     }
 }

@@ -57,10 +57,12 @@ pub mod changes;
 pub mod claims;
 pub mod credentials;
 pub mod directory;
+pub mod directory_changes;
 pub mod executor;
 pub mod expiry;
 pub mod generators;
 pub mod health;
+pub mod idempotency;
 pub mod leases;
 pub mod lists;
 pub mod notifications;
@@ -71,6 +73,7 @@ pub mod results;
 pub mod reviewer;
 pub mod sessions;
 pub mod states;
+pub mod syncs;
 pub mod tokens;
 pub mod users;
 
@@ -89,6 +92,10 @@ macro_rules! store_contract {
         mod request_store {
             use super::*;
             $crate::__request_rules!($make);
+        }
+        mod idempotency {
+            use super::*;
+            $crate::__idempotency_rules!($make);
         }
         mod request_states {
             use super::*;
@@ -125,6 +132,14 @@ macro_rules! store_contract {
         mod directory {
             use super::*;
             $crate::__directory_rules!($make);
+        }
+        mod directory_changes {
+            use super::*;
+            $crate::__directory_change_rules!($make);
+        }
+        mod syncs {
+            use super::*;
+            $crate::__sync_rules!($make);
         }
         mod result_store {
             use super::*;

@@ -45,7 +45,7 @@ rules! { ($) __request_rules in requests, stores: Stores => Scene::set_up;
         let first = w.submit(request()).await;
         let again = request().id(first.id).text("DROP TABLE orders").unsaved();
         let audit = domain::lifecycle::submission_audit(&again, domain::user::Origin::default());
-        w.requests.insert(&again, &audit, &[]).await.expect_err("the id is taken");
+        w.requests.insert(&again, &audit, &[], None).await.expect_err("the id is taken");
         assert_eq!(w.request(first.id).await, first);
         assert_eq!(w.trail(EntityKind::Request, first.id).await, ["request.submit"]);
     }

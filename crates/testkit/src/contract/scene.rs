@@ -13,7 +13,7 @@ use domain::lifecycle::{self, Transition};
 use domain::ports::ExecutionClaim;
 use domain::request::{Approver, Effect, Event, NotificationKind, Request, StateKind};
 use domain::target::Target;
-use domain::user::{Origin, roles};
+use domain::user::{Origin, User, roles};
 
 use super::stores::Stores;
 use crate::builders::{
@@ -80,7 +80,12 @@ impl Scene {
     pub(crate) async fn insert(&self, request: &Request) {
         let audit = lifecycle::submission_audit(request, Origin::default());
         let effects = [Effect::Notify(NotificationKind::Submitted)];
-        self.requests.insert(request, &audit, &effects).await.expect("a new request");
+        let earlier = self.requests.insert(request, &audit, &effects, None).await.expect("a new request");
+        assert_eq!(earlier, None, "there was no key");
+    }
+
+    pub(crate) async fn user(&self, id: UserId) -> User {
+        self.users.find(id).await.expect("the store answers").expect("the account exists")
     }
 
     pub(crate) async fn request(&self, id: RequestId) -> Request {
@@ -249,6 +254,19 @@ pub(crate) fn entry_at(action: &str, kind: EntityKind, id: &str, now: Timestamp)
         origin: Origin { ip: Some("192.0.2.7".to_owned()), ..Origin::default() },
         at: now,
     }
+}
+
+/// Makes fifty calls at once, and gives their answers.
+pub(crate) async fn fifty_at_once<F>(call: impl Fn(usize) -> F) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let tasks: Vec<_> = (0..50).map(|number| tokio::spawn(call(number))).collect();
+    let mut answers = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        answers.push(task.await.expect("no panic"));
+    }
+    answers
 }
 
 /// The id of a member of the cast.

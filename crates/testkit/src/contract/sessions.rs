@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use domain::audit::EntityKind;
-use domain::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, TokenHash};
+use domain::auth::{AccessClaims, NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash};
 use domain::ids::{SessionId, UserId};
 use domain::ports::UserUpdate;
 use domain::user::Permission;
@@ -31,6 +31,22 @@ fn is_rotated(rotation: &Rotation, of: &NewSession) -> bool {
     matches!(rotation, Rotation::Rotated { user, session } if user.id == of.user && *session == of.session)
 }
 
+async fn list(w: &Scene, user: UserId, now: Timestamp) -> Vec<SessionInfo> {
+    w.sessions.list(user, now).await.expect("the store answers")
+}
+
+/// What the owner of a fresh login sees.
+fn info(session: &NewSession) -> SessionInfo {
+    SessionInfo {
+        id: session.session,
+        device: session.device.clone(),
+        ip: session.ip.clone(),
+        started_at: at(5),
+        refreshed_at: at(5),
+        expires_at: session.expires_at,
+    }
+}
+
 async fn close_one(w: &Scene, user: UserId, session: SessionId) -> bool {
     let audit = entry("session.close", EntityKind::Session, &session.to_string());
     w.sessions.close_one(user, session, at(50), &audit).await.expect("the store answers")
@@ -50,11 +66,11 @@ rules! { ($) __session_rules in sessions, stores: Stores => Scene::set_up;
         let audit = entry_at("session.open", EntityKind::Session, &session.session.to_string(), at(5));
         let change = UserUpdate { password_hash: Some("plain:another".to_owned()), ..UserUpdate::default() };
         let changed = entry("user.update", EntityKind::User, &ada.to_string());
-        w.users.update(ada, &change, &changed).await.expect("ada exists");
+        w.users.update(&w.user(ada).await, &change, &changed).await.expect("nobody was faster");
         assert!(!w.sessions.open(&session, &audit).await.expect("the store answers"));
         let bob = NewSession { user: id_of("bob"), ..new_session(id_of("bob"), "bob-1") };
         let change = UserUpdate { active: Some(false), ..UserUpdate::default() };
-        w.users.update(bob.user, &change, &changed).await.expect("bob exists");
+        w.users.update(&w.user(bob.user).await, &change, &changed).await.expect("nobody was faster");
         assert!(!w.sessions.open(&bob, &audit).await.expect("the store answers"));
         for (session, refresh) in [(&session, "ada-1"), (&bob, "bob-1")] {
             assert_eq!(rotate(&w, refresh, "next", at(10)).await, Rotation::Invalid);
@@ -184,6 +200,50 @@ rules! { ($) __session_rules in sessions, stores: Stores => Scene::set_up;
         assert_eq!(principal(&w, &presented(&later, at(49))).await, None, "issued before");
         assert!(principal(&w, &presented(&later, at(52))).await.is_some(), "issued after");
         assert_eq!(w.trail(EntityKind::User, id_of("ada")).await, ["user.create", "session.close_all"]);
+    }
+
+    async fn the_live_sessions_of_somebody_are_listed_the_one_used_last_first(w) {
+        assert_eq!(list(&w, id_of("ada"), at(6)).await, []);
+        let (laptop, phone) = (open(&w, "ada", "laptop-1").await, open(&w, "ada", "phone-1").await);
+        let nameless = NewSession { device: None, ip: None, ..new_session(id_of("bob"), "bob-1") };
+        let audit = entry_at("session.open", EntityKind::Session, &nameless.session.to_string(), at(5));
+        assert!(w.sessions.open(&nameless, &audit).await.expect("a new session"));
+        for (presented, next, now) in
+            [("laptop-1", "laptop-2", 10), ("phone-1", "phone-2", 20), ("laptop-2", "laptop-3", 30)]
+        {
+            rotate(&w, presented, next, at(now)).await;
+        }
+        let expected = [
+            SessionInfo { refreshed_at: at(30), ..info(&laptop) },
+            SessionInfo { refreshed_at: at(20), ..info(&phone) },
+        ];
+        assert_eq!(list(&w, id_of("ada"), at(40)).await, expected);
+        assert_eq!(list(&w, id_of("bob"), at(40)).await, [info(&nameless)]);
+    }
+
+    async fn a_session_that_ended_in_whatever_way_is_not_listed(w) {
+        let (logged_out, closed) = (open(&w, "ada", "a-1").await, open(&w, "ada", "b-1").await);
+        let stolen = open(&w, "ada", "c-1").await;
+        let live = open(&w, "ada", "d-1").await;
+        let audit = entry("session.close", EntityKind::Session, &logged_out.session.to_string());
+        w.sessions.close(&presented(&logged_out, at(10)), at(20), &audit).await.expect("the store answers");
+        assert!(close_one(&w, closed.user, closed.session).await);
+        rotate(&w, "c-1", "c-2", at(20)).await;
+        let reused = rotate(&w, "c-1", "c-3", at(21)).await;
+        assert!(matches!(reused, Rotation::Reused { session, .. } if session == stolen.session));
+        assert_eq!(list(&w, id_of("ada"), at(60)).await, [info(&live)]);
+        assert_eq!(list(&w, id_of("ada"), live.expires_at).await, [], "its time is over");
+        let audit = entry("session.close_all", EntityKind::User, &id_of("ada").to_string());
+        w.sessions.close_all(id_of("ada"), at(70), &audit).await.expect("the store answers");
+        assert_eq!(list(&w, id_of("ada"), at(71)).await, []);
+    }
+
+    async fn a_pod_that_is_not_active_gives_its_manager_nothing(w) {
+        let led = pod("audits").manager_email("grace").inactive().build();
+        w.directory.add_pod(&led, &entry("pod.create", EntityKind::Pod, "audits")).await.expect("a new POD");
+        let token = presented(&open(&w, "grace", "grace-1").await, at(10));
+        let led = principal(&w, &token).await.expect("she is logged in").actor.pods_by_email;
+        assert!(led.is_empty(), "{led:?}");
     }
 
     async fn a_principal_has_the_roles_permissions_and_pods_of_this_moment(w) {

@@ -59,6 +59,9 @@ pub trait StoreProbe: Send + Sync {
 
     /// Removes the execution job of a request, as only a person in the database could.
     async fn lose_execution_job(&self, request: RequestId);
+
+    /// How many idempotency keys are kept, whether they still stand for something or not.
+    async fn idempotency_keys(&self) -> usize;
 }
 
 #[async_trait]
@@ -87,6 +90,10 @@ impl StoreProbe for InMemoryStore {
 
     async fn lose_execution_job(&self, request: RequestId) {
         InMemoryStore::lose_execution_job(self, request);
+    }
+
+    async fn idempotency_keys(&self) -> usize {
+        InMemoryStore::idempotency_keys(self)
     }
 }
 

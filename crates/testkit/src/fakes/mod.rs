@@ -2,12 +2,14 @@
 
 mod clock;
 mod executor;
+mod inspector;
 mod notifier;
 mod security;
 mod sink;
 
 pub use clock::{FakeClock, SequentialIds, SequentialSecrets};
 pub use executor::{FakeExecutor, FakeReviewer, Script};
+pub use inspector::FakeInspector;
 pub use notifier::RecordingNotifier;
 pub use security::{FakeCredentials, FakeTokens, PlainPasswords};
 pub use sink::CollectingSink;

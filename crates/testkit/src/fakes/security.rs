@@ -88,11 +88,18 @@ pub struct FakeCredentials {
     prefixes: Vec<String>,
     known: Mutex<HashMap<String, Credentials>>,
     failures: Mutex<Vec<CredentialError>>,
+    fetched: Mutex<Vec<String>>,
 }
 
 impl FakeCredentials {
     pub fn new(kind: CredentialSourceKind) -> Self {
-        Self { kind, prefixes: vec![], known: Mutex::default(), failures: Mutex::default() }
+        Self {
+            kind,
+            prefixes: vec![],
+            known: Mutex::default(),
+            failures: Mutex::default(),
+            fetched: Mutex::default(),
+        }
     }
 
     /// Keeps a login under a reference.
@@ -106,6 +113,11 @@ impl FakeCredentials {
     pub fn admits(mut self, prefix: &str) -> Self {
         self.prefixes.push(prefix.to_owned());
         self
+    }
+
+    /// The references that were asked for, oldest first.
+    pub fn fetched(&self) -> Vec<String> {
+        lock(&self.fetched).clone()
     }
 
     /// The next fetch fails with this. Several failures are used up in the order in which they were given.
@@ -127,6 +139,7 @@ impl CredentialSource for FakeCredentials {
     }
 
     async fn fetch(&self, reference: &CredentialRef) -> Result<Credentials, CredentialError> {
+        lock(&self.fetched).push(reference.reference.clone());
         let mut failures = lock(&self.failures);
         if !failures.is_empty() {
             return Err(failures.remove(0));

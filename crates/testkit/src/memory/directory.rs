@@ -1,11 +1,16 @@
 //! PODs, targets and databases.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::audit::AuditEntry;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::{Directory, DirectoryError, StoreError};
-use domain::target::{DatabaseSource, Target, TargetDatabase};
+use domain::target::{
+    DatabaseEntry, DatabaseSource, LastSync, SyncChanges, SyncOutcome, Target, TargetDatabase,
+};
 use domain::text::DatabaseName;
 
 use super::InMemoryStore;
@@ -27,6 +32,19 @@ impl Directory for InMemoryStore {
                 return Err(DirectoryError::Exists(pod.id.to_string()));
             }
             world.pods.insert(pod.id.clone(), pod.clone());
+            world.audit.push(audit.clone());
+            Ok(())
+        })
+    }
+
+    async fn change_pod(&self, before: &Pod, after: &Pod, audit: &AuditEntry) -> Result<(), DirectoryError> {
+        self.atomically(|world| {
+            let stored = world.pods.get_mut(&before.id);
+            let stored = stored.ok_or_else(|| DirectoryError::UnknownPod(before.id.clone()))?;
+            if stored != before {
+                return Err(DirectoryError::Changed(format!("the POD {}", before.id)));
+            }
+            stored.clone_from(after);
             world.audit.push(audit.clone());
             Ok(())
         })
@@ -68,29 +86,19 @@ impl Directory for InMemoryStore {
         })
     }
 
-    async fn set_target_active(
+    async fn change_target(
         &self,
-        id: &InstanceId,
-        active: bool,
+        before: &Target,
+        after: &Target,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {
         self.atomically(|world| {
-            target_mut(world, id)?.active = active;
-            world.audit.push(audit.clone());
-            Ok(())
-        })
-    }
-
-    async fn set_target_pods(
-        &self,
-        id: &InstanceId,
-        pods: &[PodId],
-        audit: &AuditEntry,
-    ) -> Result<(), DirectoryError> {
-        self.atomically(|world| {
-            target_mut(world, id)?;
-            check_pods(world, pods)?;
-            target_mut(world, id)?.pods = sorted(pods);
+            if known_target(world, &before.id)? != before {
+                return Err(DirectoryError::Changed(format!("the instance {}", before.id)));
+            }
+            check_pods(world, &after.pods)?;
+            let after = Target { pods: sorted(&after.pods), ..after.clone() };
+            world.targets.insert(before.id.clone(), after);
             world.audit.push(audit.clone());
             Ok(())
         })
@@ -109,10 +117,92 @@ impl Directory for InMemoryStore {
     ) -> Result<Option<TargetDatabase>, StoreError> {
         self.atomically(|world| Ok(world.databases.get(id).and_then(|all| all.get(name).cloned())))
     }
+
+    async fn put_database(
+        &self,
+        id: &InstanceId,
+        entry: &DatabaseEntry,
+        audit: &AuditEntry,
+    ) -> Result<(), DirectoryError> {
+        self.atomically(|world| {
+            known_target(world, id)?;
+            let databases = world.databases.entry(id.clone()).or_default();
+            let database = TargetDatabase {
+                name: entry.name.clone(),
+                description: entry.description.clone(),
+                source: DatabaseSource::Manual,
+                active: entry.active,
+                last_seen_at: databases.get(&entry.name).and_then(|known| known.last_seen_at),
+            };
+            databases.insert(entry.name.clone(), database);
+            world.audit.push(audit.clone());
+            Ok(())
+        })
+    }
+
+    async fn last_sync(&self, id: &InstanceId) -> Result<Option<LastSync>, StoreError> {
+        self.atomically(|world| Ok(world.syncs.get(id).cloned()))
+    }
+
+    async fn record_sync(
+        &self,
+        id: &InstanceId,
+        outcome: &SyncOutcome,
+        audit: &AuditEntry,
+    ) -> Result<SyncChanges, DirectoryError> {
+        self.atomically(|world| {
+            known_target(world, id)?;
+            let (changes, error) = match outcome {
+                SyncOutcome::Succeeded(found) => {
+                    let databases = world.databases.entry(id.clone()).or_default();
+                    (synced(databases, found, audit.at), None)
+                }
+                SyncOutcome::Failed(error) => (SyncChanges::default(), Some(error.clone())),
+            };
+            world.syncs.insert(id.clone(), LastSync { at: audit.at, error });
+            world.audit.push(audit.clone());
+            Ok(changes)
+        })
+    }
 }
 
-fn target_mut<'a>(world: &'a mut World, id: &InstanceId) -> Result<&'a mut Target, DirectoryError> {
-    world.targets.get_mut(id).ok_or_else(|| DirectoryError::UnknownInstance(id.clone()))
+/// Brings the entries up to date with what a server has. Manual ones are somebody's decision and stay.
+fn synced(
+    databases: &mut BTreeMap<DatabaseName, TargetDatabase>,
+    found: &[DatabaseName],
+    now: Timestamp,
+) -> SyncChanges {
+    let mut changes = SyncChanges::default();
+    for (name, database) in databases.iter_mut() {
+        let seen = found.contains(name);
+        if seen {
+            database.last_seen_at = Some(now);
+        }
+        if database.source == DatabaseSource::Manual || database.active == seen {
+            continue;
+        }
+        database.active = seen;
+        let list = if seen { &mut changes.reactivated } else { &mut changes.deactivated };
+        list.push(name.clone());
+    }
+    for name in found.iter().collect::<BTreeSet<_>>() {
+        if !databases.contains_key(name) {
+            let database = TargetDatabase {
+                name: name.clone(),
+                description: None,
+                source: DatabaseSource::Synced,
+                active: true,
+                last_seen_at: Some(now),
+            };
+            databases.insert(name.clone(), database);
+            changes.added.push(name.clone());
+        }
+    }
+    changes
+}
+
+fn known_target<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Target, DirectoryError> {
+    world.targets.get(id).ok_or_else(|| DirectoryError::UnknownInstance(id.clone()))
 }
 
 fn check_pods(world: &World, pods: &[PodId]) -> Result<(), DirectoryError> {

@@ -10,7 +10,7 @@ use domain::text::DatabaseName;
 use domain::user::User;
 
 use super::InMemoryStore;
-use super::world::{Account, JobKind, JobRow};
+use super::world::{Account, JobKind, JobRow, role};
 
 impl InMemoryStore {
     /// From now on every call answers `StoreError::Unavailable`, or works again.
@@ -33,10 +33,14 @@ impl InMemoryStore {
         self.peek().jobs.clone()
     }
 
+    /// How many idempotency keys are kept, whether they still stand for something or not.
+    pub fn idempotency_keys(&self) -> usize {
+        self.peek().keys.len()
+    }
+
     /// Defines a role, or redefines it.
-    pub fn set_role(&self, role: &str, permissions: &[&str]) {
-        let permissions = permissions.iter().map(|&p| p.to_owned()).collect();
-        self.peek().roles.insert(role.to_owned(), permissions);
+    pub fn set_role(&self, name: &str, permissions: &[&str]) {
+        self.peek().roles.insert(name.to_owned(), role(name, permissions));
     }
 
     /// Gives an account other roles.

@@ -120,6 +120,7 @@ impl JobQueue for InMemoryStore {
             let requeued = reap_jobs(world, now);
             let interrupted = interrupt_orphans(world, now)?;
             let expired = expire_waiting(world, now)?;
+            world.keys.retain(|_, kept| kept.expires_at > now);
             if requeued > 0 {
                 world.news.push(Change::Jobs);
             }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use domain::audit::AuditEntry;
 use domain::ids::{PodId, UserId};
 use domain::ports::{NewUser, StoreError, UserError, UserStore, UserUpdate, UserWithPassword};
-use domain::text::Email;
-use domain::user::User;
+use domain::text::{DisplayName, Email};
+use domain::user::{Role, User};
 
 use super::world::{Account, World};
 use super::{InMemoryStore, rejected};
@@ -57,20 +57,26 @@ impl UserStore for InMemoryStore {
         })
     }
 
-    async fn list(&self) -> Result<Vec<User>, StoreError> {
+    async fn list(&self, after: Option<Email>, limit: u32) -> Result<Vec<User>, StoreError> {
         self.atomically(|world| {
             let mut users: Vec<User> = world.accounts.values().map(|account| account.user.clone()).collect();
+            users.retain(|user| after.as_ref().is_none_or(|after| user.email > *after));
             users.sort_by(|a, b| a.email.cmp(&b.email));
+            users.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
             Ok(users)
         })
     }
 
-    async fn update(&self, id: UserId, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError> {
+    async fn update(&self, before: &User, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError> {
         self.atomically(|world| {
+            let account = world.accounts.get(&before.id).ok_or(UserError::NotFound)?;
+            if decided(&account.user) != decided(before) {
+                return Err(UserError::Changed);
+            }
             let UserUpdate { name, pod, roles, active, password_hash } = update.clone();
             check_roles(world, roles.as_deref().unwrap_or_default())?;
             check_pod(world, pod.as_ref().and_then(Option::as_ref))?;
-            let account = world.accounts.get_mut(&id).ok_or(UserError::NotFound)?;
+            let account = world.accounts.get_mut(&before.id).ok_or(UserError::NotFound)?;
             let ends_sessions = password_hash.is_some() || active == Some(false);
             let user = &mut account.user;
             user.name = name.unwrap_or_else(|| user.name.clone());
@@ -79,12 +85,21 @@ impl UserStore for InMemoryStore {
             user.active = active.unwrap_or(user.active);
             account.password_hash = password_hash.unwrap_or_else(|| account.password_hash.clone());
             if ends_sessions {
-                world.end_sessions(id, audit.at);
+                world.end_sessions(before.id, audit.at);
             }
             world.audit.push(audit.clone());
             Ok(())
         })
     }
+
+    async fn roles(&self) -> Result<Vec<Role>, StoreError> {
+        self.atomically(|world| Ok(world.roles.values().cloned().collect()))
+    }
+}
+
+/// What people decide about an account; a login changes none of it.
+fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool) {
+    (&user.name, user.pod.as_ref(), &user.roles, user.active)
 }
 
 fn check_roles(world: &World, roles: &[String]) -> Result<(), UserError> {

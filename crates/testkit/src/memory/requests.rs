@@ -1,14 +1,17 @@
 //! Requests and their transitions.
 
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::audit::AuditEntry;
-use domain::ids::RequestId;
+use domain::idempotency::{Idempotency, KEPT_FOR};
+use domain::ids::{RequestId, UserId};
 use domain::lifecycle::Transition;
 use domain::page::{Page, PageRequest};
 use domain::policy::Visibility;
-use domain::ports::{Change, RequestFilter, RequestStore, StoreError, TransitionError};
+use domain::ports::{Change, Earlier, RequestFilter, RequestStore, StoreError, TransitionError};
 use domain::request::{Effect, Request, RequestSummary};
 
+use super::world::KeyRow;
 use super::{InMemoryStore, rejected};
 
 #[async_trait]
@@ -18,17 +21,36 @@ impl RequestStore for InMemoryStore {
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-    ) -> Result<(), StoreError> {
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Earlier>, StoreError> {
         self.atomically(|world| {
+            let (user, now) = (request.requester.id, request.created_at);
+            if let Some(earlier) = idempotency.and_then(|key| world.earlier(user, key, now)) {
+                return Ok(Some(earlier));
+            }
             if world.request(request.id).is_some() {
                 return Err(rejected(format!("request {} exists already", request.id)));
+            }
+            if let Some(Idempotency { key, fingerprint }) = idempotency {
+                let row =
+                    KeyRow { fingerprint: *fingerprint, request: request.id, expires_at: now + KEPT_FOR };
+                world.keys.insert((user, key.clone()), row);
             }
             world.requests.push(Request { version: 1, ..request.clone() });
             world.carry_out(effects, request.id, audit.at);
             world.audit.push(audit.clone());
             world.news.push(Change::Request(request.id));
-            Ok(())
+            Ok(None)
         })
+    }
+
+    async fn find_by_key(
+        &self,
+        requester: UserId,
+        idempotency: &Idempotency,
+        now: Timestamp,
+    ) -> Result<Option<Earlier>, StoreError> {
+        self.atomically(|world| Ok(world.earlier(requester, idempotency, now)))
     }
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::audit::{AuditEntry, Entity, EntityKind};
-use domain::auth::{NewSession, PresentedToken, Principal, Rotation, TokenHash};
+use domain::auth::{NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash};
 use domain::ids::{SessionId, UserId};
 use domain::ports::{SessionStore, StoreError};
 use domain::user::{Actor, Origin, PermissionSet, User};
@@ -28,7 +28,15 @@ impl SessionStore for InMemoryStore {
             account.user.last_login = Some(audit.at);
             let token = RefreshToken { session: session.session, used: false };
             world.refresh_tokens.insert(session.refresh_hash.clone(), token);
-            let opened = Session { user: session.user, expires_at: session.expires_at, revoked: false };
+            let opened = Session {
+                user: session.user,
+                device: session.device.clone(),
+                ip: session.ip.clone(),
+                started_at: audit.at,
+                refreshed_at: audit.at,
+                expires_at: session.expires_at,
+                revoked: false,
+            };
             world.sessions.insert(session.session, opened);
             world.audit.push(audit.clone());
             Ok(true)
@@ -46,7 +54,7 @@ impl SessionStore for InMemoryStore {
             let id = token.session;
             let Some(session) = world.sessions.get_mut(&id) else { return Ok(Rotation::Invalid) };
             let user = world.accounts.get(&session.user).filter(|account| account.user.active);
-            let Some(user) = user.filter(|_| !session.revoked && session.expires_at > now) else {
+            let Some(user) = user.filter(|_| session.is_live(now)) else {
                 return Ok(Rotation::Invalid);
             };
             if token.used {
@@ -56,6 +64,7 @@ impl SessionStore for InMemoryStore {
                 return Ok(Rotation::Reused { user, session: id });
             }
             token.used = true;
+            session.refreshed_at = now;
             let rotated = Rotation::Rotated { user: user.user.clone(), session: id };
             world.refresh_tokens.insert(next.clone(), RefreshToken { session: id, used: false });
             Ok(rotated)
@@ -86,6 +95,25 @@ impl SessionStore for InMemoryStore {
         })
     }
 
+    async fn list(&self, user: UserId, now: Timestamp) -> Result<Vec<SessionInfo>, StoreError> {
+        self.atomically(|world| {
+            let live =
+                world.sessions.iter().filter(|(_, session)| session.user == user && session.is_live(now));
+            let mut sessions: Vec<SessionInfo> = live
+                .map(|(id, session)| SessionInfo {
+                    id: *id,
+                    device: session.device.clone(),
+                    ip: session.ip.clone(),
+                    started_at: session.started_at,
+                    refreshed_at: session.refreshed_at,
+                    expires_at: session.expires_at,
+                })
+                .collect();
+            sessions.sort_by_key(|session| std::cmp::Reverse(session.refreshed_at));
+            Ok(sessions)
+        })
+    }
+
     async fn close_one(
         &self,
         user: UserId,
@@ -94,10 +122,7 @@ impl SessionStore for InMemoryStore {
         audit: &AuditEntry,
     ) -> Result<bool, StoreError> {
         self.atomically(|world| {
-            let live = world
-                .sessions
-                .get_mut(&session)
-                .filter(|s| s.user == user && !s.revoked && s.expires_at > now);
+            let live = world.sessions.get_mut(&session).filter(|s| s.user == user && s.is_live(now));
             let Some(live) = live else { return Ok(false) };
             live.revoked = true;
             world.audit.push(audit.clone());
@@ -136,8 +161,9 @@ fn principal(world: &World, token: &PresentedToken) -> Option<Principal> {
 }
 
 fn actor(world: &World, user: &User, session: SessionId) -> Actor {
-    let permissions = user.roles.iter().filter_map(|role| world.roles.get(role)).flatten().cloned();
-    let led = world.pods.values().filter(|pod| pod.manager_email.as_ref() == Some(&user.email));
+    let roles = user.roles.iter().filter_map(|role| world.roles.get(role));
+    let permissions = roles.flat_map(|role| role.permissions.iter());
+    let led = world.pods.values().filter(|pod| pod.active && pod.manager_email.as_ref() == Some(&user.email));
     Actor {
         user: user.id,
         email: user.email.clone(),

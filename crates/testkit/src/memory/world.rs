@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use domain::Timestamp;
 use domain::audit::AuditEntry;
 use domain::auth::TokenHash;
+use domain::digest::Digest;
 use domain::execution::ResultChunk;
+use domain::idempotency::{Idempotency, IdempotencyKey};
 use domain::ids::{InstanceId, JobId, PodId, RequestId, SessionId, UserId};
 use domain::job::{Lease, NOTIFICATION_ATTEMPTS};
 use domain::lifecycle::Transition;
 use domain::pod::Pod;
-use domain::ports::Change;
+use domain::ports::{Change, Earlier};
 use domain::request::{Effect, NotificationKind, Request, StateKind};
-use domain::target::{Target, TargetDatabase};
+use domain::target::{LastSync, Target, TargetDatabase};
 use domain::text::DatabaseName;
-use domain::user::{User, roles};
+use domain::user::{PermissionSet, Role, User, roles};
 use uuid::Uuid;
 
 /// A row of the queue, as tests look at it.
@@ -74,14 +76,32 @@ pub(super) struct Account {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) user: UserId,
+    pub(super) device: Option<String>,
+    pub(super) ip: Option<String>,
+    pub(super) started_at: Timestamp,
+    pub(super) refreshed_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) revoked: bool,
+}
+
+impl Session {
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        !self.revoked && self.expires_at > now
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct RefreshToken {
     pub(super) session: SessionId,
     pub(super) used: bool,
+}
+
+/// What an idempotency key stands for.
+#[derive(Debug)]
+pub(super) struct KeyRow {
+    pub(super) fingerprint: Digest,
+    pub(super) request: RequestId,
+    pub(super) expires_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -91,38 +111,50 @@ pub(super) struct World {
     pub(super) news: Vec<Change>,
     /// In the order of their submission; the position in a list is the index plus 1.
     pub(super) requests: Vec<Request>,
+    pub(super) keys: HashMap<(UserId, IdempotencyKey), KeyRow>,
     pub(super) jobs: Vec<JobRow>,
     pub(super) audit: Vec<AuditEntry>,
     pub(super) chunks: HashMap<RequestId, Vec<ResultChunk>>,
     pub(super) accounts: BTreeMap<UserId, Account>,
-    pub(super) roles: BTreeMap<String, Vec<String>>,
+    pub(super) roles: BTreeMap<String, Role>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) refresh_tokens: HashMap<TokenHash, RefreshToken>,
     pub(super) blacklist: HashSet<TokenHash>,
     pub(super) pods: BTreeMap<PodId, Pod>,
     pub(super) targets: BTreeMap<InstanceId, Target>,
     pub(super) databases: BTreeMap<InstanceId, BTreeMap<DatabaseName, TargetDatabase>>,
+    pub(super) syncs: BTreeMap<InstanceId, LastSync>,
+}
+
+/// A role as an installation may define it.
+pub(super) fn role(name: &str, permissions: &[&str]) -> Role {
+    Role {
+        name: name.to_owned(),
+        description: format!("What {name} may do."),
+        permissions: PermissionSet::from_strings(permissions.iter().copied()),
+    }
 }
 
 impl Default for World {
     fn default() -> Self {
-        let permissions =
-            |role: &str| roles::default_permissions(role).iter().map(|&p| p.to_owned()).collect();
+        let installed = |&name: &&str| (name.to_owned(), role(name, roles::default_permissions(name)));
         Self {
             unavailable: false,
             news: vec![],
             requests: vec![],
+            keys: HashMap::new(),
             jobs: vec![],
             audit: vec![],
             chunks: HashMap::new(),
             accounts: BTreeMap::new(),
-            roles: roles::ALL.iter().map(|&role| (role.to_owned(), permissions(role))).collect(),
+            roles: roles::ALL.iter().map(installed).collect(),
             sessions: BTreeMap::new(),
             refresh_tokens: HashMap::new(),
             blacklist: HashSet::new(),
             pods: BTreeMap::new(),
             targets: BTreeMap::new(),
             databases: BTreeMap::new(),
+            syncs: BTreeMap::new(),
         }
     }
 }
@@ -130,6 +162,14 @@ impl Default for World {
 impl World {
     pub(super) fn request(&self, id: RequestId) -> Option<&Request> {
         self.requests.iter().find(|r| r.id == id)
+    }
+
+    /// What a key of somebody stands for at this moment.
+    pub(super) fn earlier(&self, user: UserId, idempotency: &Idempotency, now: Timestamp) -> Option<Earlier> {
+        let kept = self.keys.get(&(user, idempotency.key.clone())).filter(|kept| kept.expires_at > now)?;
+        let same = kept.fingerprint == idempotency.fingerprint;
+        let request = self.request(kept.request).expect("requests are never deleted").clone();
+        Some(if same { Earlier::Same(Box::new(request)) } else { Earlier::Other })
     }
 
     pub(super) fn job_mut(&mut self, id: JobId) -> Option<&mut JobRow> {

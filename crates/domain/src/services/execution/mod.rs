@@ -94,9 +94,10 @@ impl ExecutionWorker {
             };
             match self.claim().await {
                 Ok(Some(claim)) => {
-                    let (worker, drain) = (Arc::clone(&self), drain.clone());
+                    let (worker, stop, drain) = (Arc::clone(&self), stop.clone(), drain.clone());
                     running.spawn(async move {
-                        worker.handle(claim, drain).await;
+                        worker.handle(claim, drain.clone()).await;
+                        worker.go_on(&stop, &drain).await;
                         drop(permit);
                     });
                     continue;
@@ -118,6 +119,16 @@ impl ExecutionWorker {
             tracing::warn!(executions = running.len(), "cancelling executions that outlast the draining");
             drain.cancel();
             running.wait().await;
+        }
+    }
+
+    /// Claims and runs what else is due. Who has ended one execution takes the next without being given it, so that
+    /// a long queue is claimed by all at once and not by one after the other.
+    async fn go_on(&self, stop: &CancellationToken, drain: &CancellationToken) {
+        while !stop.is_cancelled() {
+            // An error is met again, and told, by who waits for news.
+            let Ok(Some(claim)) = self.claim().await else { return };
+            self.handle(claim, drain.clone()).await;
         }
     }
 

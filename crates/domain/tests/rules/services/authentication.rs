@@ -31,15 +31,15 @@ impl PasswordHasher for CountingPasswords {
     }
 }
 
-struct Door {
-    world: World,
-    auth: Authentication,
+pub(super) struct Door {
+    pub(super) world: World,
+    pub(super) auth: Authentication,
     passwords: Arc<CountingPasswords>,
 }
 
 impl Door {
     /// ada, a developer, and zoe, whose account is not active, both with the test password.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         world.store.put_user(&user("zoe").inactive().build(), TEST_PASSWORD);
         let passwords = Arc::new(CountingPasswords::default());
@@ -57,24 +57,27 @@ impl Door {
         Self { world, auth, passwords }
     }
 
-    async fn try_login(&self, name: &str, password: &str) -> Result<LoggedIn, AuthError> {
+    pub(super) async fn try_login(&self, name: &str, password: &str) -> Result<LoggedIn, AuthError> {
         self.auth.login(&email(name), &password.into(), &origin()).await
     }
 
-    async fn login(&self) -> LoggedIn {
+    pub(super) async fn login(&self) -> LoggedIn {
         self.try_login("ada", TEST_PASSWORD).await.expect("ada may log in")
     }
 
-    async fn authenticate(&self, tokens: &LoggedIn) -> Result<domain::services::Caller, AuthError> {
+    pub(super) async fn authenticate(
+        &self,
+        tokens: &LoggedIn,
+    ) -> Result<domain::services::Caller, AuthError> {
         self.auth.authenticate(tokens.access_token.expose_secret()).await
     }
 
-    async fn refresh(&self, tokens: &LoggedIn) -> Result<LoggedIn, AuthError> {
+    pub(super) async fn refresh(&self, tokens: &LoggedIn) -> Result<LoggedIn, AuthError> {
         self.auth.refresh(tokens.refresh_token.expose_secret()).await
     }
 }
 
-fn origin() -> Origin {
+pub(super) fn origin() -> Origin {
     Origin { ip: Some("192.0.2.7".to_owned()), user_agent: Some("Firefox".to_owned()), channel: Channel::Api }
 }
 
@@ -258,7 +261,7 @@ async fn a_deactivation_acts_on_the_next_call() {
         origin: Origin::cli(),
         at: at(1),
     };
-    door.world.store.user_store().update(caller.user.id, &update, &audit).await.expect("ada exists");
+    door.world.store.user_store().update(&caller.user, &update, &audit).await.expect("ada exists");
     let error = door.authenticate(&tokens).await.expect_err("the account is not active");
     assert!(matches!(error, AuthError::Ended), "{error:?}");
     let error = door.refresh(&tokens).await.expect_err("the account is not active");

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::Timestamp;
 use domain::audit::AuditEntry;
+use domain::idempotency::Idempotency;
+use domain::ids::UserId;
 use domain::job::{NOTIFICATION_ATTEMPTS, WorkerId, backoff};
 use domain::lifecycle::Transition;
 use domain::page::{Page, PageRequest};
 use domain::policy::Visibility;
 use domain::ports::{
-    Change, ChangeFeed, NotifyError, RequestFilter, RequestStore, StoreError, TransitionError,
+    Change, ChangeFeed, Earlier, NotifyError, RequestFilter, RequestStore, StoreError, TransitionError,
 };
 use domain::request::{Effect, Event, NotificationKind, Request};
 use domain::services::NotificationWorker;
@@ -191,8 +194,23 @@ struct EmptyStore;
 
 #[async_trait]
 impl RequestStore for EmptyStore {
-    async fn insert(&self, _: &Request, _: &AuditEntry, _: &[Effect]) -> Result<(), StoreError> {
-        Ok(())
+    async fn insert(
+        &self,
+        _: &Request,
+        _: &AuditEntry,
+        _: &[Effect],
+        _: Option<&Idempotency>,
+    ) -> Result<Option<Earlier>, StoreError> {
+        Ok(None)
+    }
+
+    async fn find_by_key(
+        &self,
+        _: UserId,
+        _: &Idempotency,
+        _: Timestamp,
+    ) -> Result<Option<Earlier>, StoreError> {
+        Ok(None)
     }
 
     async fn find(&self, _: domain::ids::RequestId) -> Result<Option<Request>, StoreError> {

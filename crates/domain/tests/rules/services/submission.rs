@@ -20,14 +20,14 @@ use testkit::memory::{JobKind, JobRow};
 
 use super::World;
 
-struct Desk {
-    world: World,
-    reviewer: Arc<FakeReviewer>,
-    submissions: Submissions,
+pub(super) struct Desk {
+    pub(super) world: World,
+    pub(super) reviewer: Arc<FakeReviewer>,
+    pub(super) submissions: Submissions,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         let reviewer = Arc::new(FakeReviewer::default());
         let reviewers =
@@ -43,7 +43,7 @@ impl Desk {
     }
 
     async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Request, SubmitError> {
-        self.submissions.submit(actor, submit, Origin::default()).await
+        Ok(self.submissions.submit(actor, submit, None, Origin::default()).await?.request)
     }
 
     /// The fields that were refused, each with its message.
@@ -55,7 +55,7 @@ impl Desk {
     }
 }
 
-fn query() -> Submit {
+pub(super) fn query() -> Submit {
     Submit {
         instance: instance_id("orders-db"),
         database: database(),

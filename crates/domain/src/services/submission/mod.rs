@@ -1,93 +1,28 @@
 //! Submitting a request.
 
+mod fingerprint;
+mod input;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ids::{InstanceId, PodId, RequestId};
+use crate::idempotency::{Idempotency, IdempotencyKey};
+use crate::ids::{InstanceId, RequestId};
 use crate::lifecycle::{submission_audit, transition};
 use crate::pod::Pod;
-use crate::policy::{self, Denied, RequestAction};
-use crate::ports::{Clock, Directory, IdGenerator, RequestStore, StoreError, SubmissionReviewer};
+use crate::policy::{self, RequestAction};
+use crate::ports::{Clock, Directory, Earlier, IdGenerator, RequestStore, StoreError, SubmissionReviewer};
 use crate::request::{
-    Edit, Effect, Event, NotificationKind, PodRef, Request, Requester, RunOptions, State, Submission,
-    SubmissionKind, TargetRef,
+    Edit, Effect, Event, NotificationKind, PodRef, Request, Requester, State, Submission, SubmissionKind,
+    TargetRef,
 };
-use crate::review::{Refusal, Review};
+use crate::review::Review;
 use crate::services::requests::RequestError;
 use crate::target::{Engine, Target};
-use crate::text::{DatabaseName, Remark, SubmissionText};
+use crate::text::SubmissionText;
 use crate::user::{Actor, Origin, Permission};
 
-/// What somebody wants to run.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Submit {
-    pub instance: InstanceId,
-    pub database: DatabaseName,
-    /// The submitter's own POD when absent.
-    pub pod: Option<PodId>,
-    pub kind: SubmissionKind,
-    pub text: SubmissionText,
-    pub filename: Option<String>,
-    pub comments: Option<Remark>,
-    pub options: RunOptions,
-}
-
-/// One field of the input that cannot be accepted, by its public name.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FieldError {
-    pub field: &'static str,
-    pub message: String,
-}
-
-impl FieldError {
-    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, message: message.into() }
-    }
-}
-
-/// Why a submission was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    #[error("the submission does not fit what is there")]
-    Fields(Vec<FieldError>),
-    #[error("the text may not run")]
-    Refused(#[source] Refusal),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What a requester changes of a pending request; `None` leaves it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Changes {
-    pub database: Option<DatabaseName>,
-    pub text: Option<SubmissionText>,
-    /// `Some(None)` removes the comments.
-    pub comments: Option<Option<Remark>>,
-    pub options: Option<RunOptions>,
-}
-
-/// Why a request was not changed or submitted again.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
-}
-
-impl From<StoreError> for ChangeError {
-    fn from(error: StoreError) -> Self {
-        Self::Request(error.into())
-    }
-}
-
-impl From<Denied> for ChangeError {
-    fn from(denied: Denied) -> Self {
-        Self::Request(denied.into())
-    }
-}
+pub use input::{ChangeError, Changes, FieldError, Submit, SubmitError, Submitted};
 
 /// A submission that may be stored, with what was found on the way.
 struct Accepted {
@@ -113,17 +48,74 @@ impl std::fmt::Debug for Submissions {
 }
 
 impl Submissions {
-    /// Stores a new pending request.
+    /// Stores a new pending request, or answers with the one that an earlier call with the key has stored.
     pub async fn submit(
         &self,
         actor: &Actor,
         submit: Submit,
+        key: Option<IdempotencyKey>,
         origin: Origin,
-    ) -> Result<Request, SubmitError> {
+    ) -> Result<Submitted, SubmitError> {
         policy::permission(actor, Permission::SubmitRequests)?;
-        let Accepted { target, pod, submission, review } = self.accept(actor, &submit).await?;
+        let idempotency =
+            key.map(|key| Idempotency { key, fingerprint: fingerprint::of_submission(&submit) });
+        self.submit_once(actor, submit, idempotency, origin).await
+    }
+
+    /// Submits what the person has submitted before once more, as a new request, to the target as it is now.
+    pub async fn submit_again(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        key: Option<IdempotencyKey>,
+        origin: Origin,
+    ) -> Result<Submitted, ChangeError> {
+        let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
+        policy::on_request(actor, RequestAction::Clone, &request)?;
+        policy::permission(actor, Permission::SubmitRequests)?;
+        let idempotency = key.map(|key| Idempotency { key, fingerprint: fingerprint::of_clone(id) });
+        let submit = Submit {
+            instance: request.target.instance,
+            database: request.target.database,
+            pod: Some(request.pod.id),
+            kind: request.submission.kind,
+            text: request.submission.text,
+            filename: request.submission.filename,
+            comments: request.comments,
+            options: request.options,
+        };
+        Ok(self.submit_once(actor, submit, idempotency, origin).await?)
+    }
+
+    async fn submit_once(
+        &self,
+        actor: &Actor,
+        submit: Submit,
+        idempotency: Option<Idempotency>,
+        origin: Origin,
+    ) -> Result<Submitted, SubmitError> {
+        // Looked for first: a retry is answered as the first call was, whatever has happened to the target since.
+        if let Some(idempotency) = &idempotency
+            && let Some(earlier) =
+                self.requests.find_by_key(actor.user, idempotency, self.clock.now()).await?
+        {
+            return replay(actor, earlier);
+        }
+        let accepted = self.accept(actor, &submit).await?;
+        let request = self.new_request(actor, submit, accepted);
+        let audit = submission_audit(&request, origin);
+        let effects = [Effect::Notify(NotificationKind::Submitted)];
+        match self.requests.insert(&request, &audit, &effects, idempotency.as_ref()).await? {
+            // Another call with the key was faster.
+            Some(earlier) => replay(actor, earlier),
+            None => Ok(Submitted { request: Request { version: 1, ..request }, replayed: false }),
+        }
+    }
+
+    fn new_request(&self, actor: &Actor, submit: Submit, accepted: Accepted) -> Request {
+        let Accepted { target, pod, submission, review } = accepted;
         let now = self.clock.now();
-        let request = Request {
+        Request {
             id: RequestId::from_uuid(self.ids.new_id()),
             version: 0,
             requester: Requester { id: actor.user, email: actor.email.clone(), name: actor.name.clone() },
@@ -140,32 +132,7 @@ impl Submissions {
             created_at: now,
             updated_at: now,
             state: State::Pending { approvals: vec![], expires_at: now + target.approval_ttl },
-        };
-        let audit = submission_audit(&request, origin);
-        self.requests.insert(&request, &audit, &[Effect::Notify(NotificationKind::Submitted)]).await?;
-        Ok(Request { version: 1, ..request })
-    }
-
-    /// Submits what the person has submitted before once more, as a new request, to the target as it is now.
-    pub async fn submit_again(
-        &self,
-        actor: &Actor,
-        id: RequestId,
-        origin: Origin,
-    ) -> Result<Request, ChangeError> {
-        let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
-        policy::on_request(actor, RequestAction::Clone, &request)?;
-        let submit = Submit {
-            instance: request.target.instance,
-            database: request.target.database,
-            pod: Some(request.pod.id),
-            kind: request.submission.kind,
-            text: request.submission.text,
-            filename: request.submission.filename,
-            comments: request.comments,
-            options: request.options,
-        };
-        Ok(self.submit(actor, submit, origin).await?)
+        }
     }
 
     /// Changes a pending request. Approvals that it had do not count any more.
@@ -291,6 +258,18 @@ impl Submissions {
         match (target, pod) {
             (Some(target), Some(pod)) if errors.is_empty() => Ok((target, pod)),
             (_, _) => Err(SubmitError::Fields(errors)),
+        }
+    }
+}
+
+/// The answer to a call whose key stands for something already.
+fn replay(actor: &Actor, earlier: Earlier) -> Result<Submitted, SubmitError> {
+    match earlier {
+        Earlier::Other => Err(SubmitError::KeyReused),
+        Earlier::Same(request) => {
+            // Keys are their requester's own, who may see their requests; this holds even if that rule changes.
+            policy::on_request(actor, RequestAction::See, &request)?;
+            Ok(Submitted { request: *request, replayed: true })
         }
     }
 }

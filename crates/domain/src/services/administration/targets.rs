@@ -1,0 +1,221 @@
+//! Targets: entering, changing, switching off, and binding credentials to them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Act, Administration, AdministrationError, Authority};
+use crate::audit::{Entity, EntityKind};
+use crate::ids::{InstanceId, PodId};
+use crate::ports::DirectoryError;
+use crate::target::{DatabaseEntry, LastSync, Target, TargetChange, TlsMode};
+use crate::text::DatabaseName;
+use crate::user::{Origin, Permission};
+
+/// A target to be; its credentials are bound by the act of adding it.
+#[derive(Clone, Debug)]
+pub struct NewTarget {
+    pub target: Target,
+    pub databases: Vec<DatabaseName>,
+}
+
+/// Longest description of a target, a POD or a database, in characters.
+const MAX_DESCRIPTION: usize = 2_000;
+const MAX_TIMEOUT: Duration = Duration::from_hours(24);
+const MAX_APPROVAL_TTL: Duration = Duration::from_hours(365 * 24);
+const MAX_ROWS: u64 = 1_000_000_000;
+const MAX_BYTES: u64 = 1 << 40;
+
+impl Administration {
+    pub async fn add_target(
+        &self,
+        authority: &Authority<'_>,
+        new: &NewTarget,
+        origin: Origin,
+    ) -> Result<(), AdministrationError> {
+        authority.require(Permission::ManageTargets)?;
+        check(&new.target)?;
+        let target = &new.target;
+        let mut after = on_trail(target);
+        after["databases"] = json!(new.databases.iter().map(DatabaseName::as_str).collect::<Vec<_>>());
+        let entity = Entity::new(EntityKind::Instance, &target.id);
+        let act = Act { action: "instance.create", entity, before: None, after, origin };
+        Ok(self.directory.add_target(target, &new.databases, &self.audit(authority, act)).await?)
+    }
+
+    /// Changes a target. Where that touches its connection, no request runs there until an admin has bound the
+    /// credentials again ([`Administration::bind_credentials`]).
+    pub async fn change_target(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+        change: TargetChange,
+        origin: Origin,
+    ) -> Result<Target, AdministrationError> {
+        let before = self.target(authority, id).await?;
+        let after = before.changed(change);
+        check(&after)?;
+        self.replace_target(authority, "instance.update", before, after, origin).await
+    }
+
+    /// Says that the credential that the target names may go where its connection leads. `revision` is that of the
+    /// connection which the admin looked at.
+    pub async fn bind_credentials(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+        revision: i32,
+        origin: Origin,
+    ) -> Result<Target, AdministrationError> {
+        let before = self.target(authority, id).await?;
+        if before.connection_revision != revision {
+            return Err(AdministrationError::OtherRevision { current: before.connection_revision });
+        }
+        let after = Target { bound_revision: Some(revision), ..before.clone() };
+        self.replace_target(authority, "instance.bind", before, after, origin).await
+    }
+
+    pub async fn target(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+    ) -> Result<Target, AdministrationError> {
+        authority.require(Permission::ManageTargets)?;
+        let found = self.directory.find_target(id).await?;
+        Ok(found.ok_or_else(|| DirectoryError::UnknownInstance(id.clone()))?)
+    }
+
+    pub async fn targets(&self, authority: &Authority<'_>) -> Result<Vec<Target>, AdministrationError> {
+        authority.require(Permission::ManageTargets)?;
+        Ok(self.directory.targets().await?)
+    }
+
+    /// Adds a database to a target, or changes what is known of it.
+    pub async fn put_database(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+        entry: &DatabaseEntry,
+        origin: Origin,
+    ) -> Result<(), AdministrationError> {
+        authority.require(Permission::ManageTargets)?;
+        check_description(entry.description.as_deref())?;
+        let after = json!({
+            "database": entry.name.as_str(), "description": entry.description, "active": entry.active,
+        });
+        let entity = Entity::new(EntityKind::Instance, id);
+        let act = Act { action: "instance.database", entity, before: None, after, origin };
+        Ok(self.directory.put_database(id, entry, &self.audit(authority, act)).await?)
+    }
+
+    /// When the databases of a target were last looked up.
+    pub async fn last_sync(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+    ) -> Result<Option<LastSync>, AdministrationError> {
+        authority.require(Permission::ManageTargets)?;
+        Ok(self.directory.last_sync(id).await?)
+    }
+
+    async fn replace_target(
+        &self,
+        authority: &Authority<'_>,
+        action: &'static str,
+        before: Target,
+        after: Target,
+        origin: Origin,
+    ) -> Result<Target, AdministrationError> {
+        if after == before {
+            return Ok(after);
+        }
+        let act = Act {
+            action,
+            entity: Entity::new(EntityKind::Instance, &before.id),
+            before: Some(on_trail(&before)),
+            after: on_trail(&after),
+            origin,
+        };
+        self.directory.change_target(&before, &after, &self.audit(authority, act)).await?;
+        Ok(after)
+    }
+}
+
+/// A target on the trail: everything but what it inherits from nowhere else. A reference names a credential and is none.
+fn on_trail(target: &Target) -> Value {
+    json!({
+        "name": target.name.as_str(), "type": target.engine.as_str(), "description": target.description,
+        "host": target.host, "port": target.port, "tls": target.tls.as_str(),
+        "credentialSource": target.credentials.source.as_str(), "credentialReference": target.credentials.reference,
+        "connectionRevision": target.connection_revision, "credentialsBound": target.credentials_bound(),
+        "active": target.active, "readOnly": target.read_only, "allowPrivilegedRole": target.allow_privileged_role,
+        "searchPath": target.search_path,
+        "limits": {
+            "timeoutMs": milliseconds(target.limits.timeout), "lockTimeoutMs": milliseconds(target.limits.lock_timeout),
+            "maxRows": target.limits.max_rows, "maxBytes": target.limits.max_bytes,
+        },
+        "approvalsNeeded": target.approvals_needed, "approvalTtlMs": milliseconds(target.approval_ttl),
+        "pods": target.pods.iter().map(PodId::as_str).collect::<Vec<_>>(),
+    })
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn check(target: &Target) -> Result<(), AdministrationError> {
+    let invalid = |field, message: &str| Err(AdministrationError::invalid(field, message));
+    let host_ok = !target.host.is_empty()
+        && target.host.len() <= 253
+        && target.host.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '@' | '?' | '\'' | '"'));
+    if !host_ok {
+        return invalid("connection.host", "must be one host name or address");
+    }
+    if target.port == 0 {
+        return invalid("connection.port", "must be 1 to 65535");
+    }
+    if target.host.starts_with('/') && target.tls != TlsMode::Disable {
+        return invalid("connection.tls", "must be disable for a Unix socket");
+    }
+    let reference = &target.credentials.reference;
+    if reference.trim().is_empty() || reference.len() > 512 || reference.chars().any(char::is_control) {
+        return invalid(
+            "connection.credentialReference",
+            "must be 1 to 512 bytes without control characters",
+        );
+    }
+    let path = target.search_path.as_deref();
+    if path.is_some_and(|path| path.len() > 1_000 || path.chars().any(char::is_control)) {
+        return invalid("searchPath", "must be at most 1,000 bytes without control characters");
+    }
+    if target.approvals_needed == 0 {
+        return invalid("approvalsNeeded", "must be at least 1");
+    }
+    if target.approval_ttl.is_zero() || target.approval_ttl > MAX_APPROVAL_TTL {
+        return invalid("approvalTtlSeconds", "must be more than 0 and at most 365 days");
+    }
+    let limits = &target.limits;
+    for (field, time) in [("limits.timeoutMs", limits.timeout), ("limits.lockTimeoutMs", limits.lock_timeout)]
+    {
+        if time.is_zero() || time > MAX_TIMEOUT {
+            return invalid(field, "must be more than 0 and at most 24 hours");
+        }
+    }
+    if !(1..=MAX_ROWS).contains(&limits.max_rows) {
+        return invalid("limits.maxRows", "must be 1 to 1,000,000,000");
+    }
+    if !(1..=MAX_BYTES).contains(&limits.max_bytes) {
+        return invalid("limits.maxBytes", "must be 1 byte to 1 TiB");
+    }
+    check_description(target.description.as_deref())
+}
+
+/// Descriptions are for people: any text, but no NUL, which the portal's database cannot keep.
+pub(super) fn check_description(text: Option<&str>) -> Result<(), AdministrationError> {
+    match text {
+        Some(text) if text.chars().count() > MAX_DESCRIPTION || text.contains('\0') => Err(
+            AdministrationError::invalid("description", "must be at most 2,000 characters long, without NUL"),
+        ),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,217 @@
+//! Trying a target's connection, and looking up its databases, with the credentials that are bound to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::Timestamp;
+use crate::audit::{AuditEntry, Entity, EntityKind};
+use crate::ids::InstanceId;
+use crate::policy::Denied;
+use crate::ports::{
+    AuditLog, Clock, CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError,
+    Inspection, StoreError, TargetInspector,
+};
+use crate::services::{Authority, error_chain};
+use crate::target::{CredentialSourceKind, Engine, SyncChanges, SyncOutcome, Target};
+use crate::text::DatabaseName;
+use crate::user::{Origin, Permission};
+
+/// Where to connect for a look at a server of which no database is known yet: every PostgreSQL server is set up with it.
+const USUAL_DATABASE: &str = "postgres";
+
+/// Why a target was not tried at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("no credentials are bound to the connection as it is now; bind them first")]
+    NotBound,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a target could not be looked at: for admins, who can do something about it. Never holds a credential.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// Stable, for programs.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+/// What a try gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TestReport {
+    pub at: Timestamp,
+    pub outcome: Result<Inspection, Failed>,
+}
+
+/// What a sync gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SyncReport {
+    pub at: Timestamp,
+    pub outcome: Result<SyncChanges, Failed>,
+}
+
+/// See the module.
+pub struct Connections {
+    pub directory: Arc<dyn Directory>,
+    pub credentials: HashMap<CredentialSourceKind, Arc<dyn CredentialSource>>,
+    pub inspectors: HashMap<Engine, Arc<dyn TargetInspector>>,
+    pub audit: Arc<dyn AuditLog>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    /// Connects as an execution would. The try is on the trail: it used a credential.
+    pub async fn test(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+        origin: Origin,
+    ) -> Result<TestReport, ConnectionError> {
+        let target = self.bound_target(authority, id).await?;
+        let outcome = self.inspect(&target).await?;
+        let audit = self.entry(authority, "instance.test", id, outcome.as_ref().err(), origin);
+        let at = audit.at;
+        self.audit.record(audit).await?;
+        Ok(TestReport { at, outcome })
+    }
+
+    /// Brings the list of databases up to date with the server's.
+    pub async fn sync(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+        origin: Origin,
+    ) -> Result<SyncReport, ConnectionError> {
+        let target = self.bound_target(authority, id).await?;
+        let looked = self.inspect(&target).await?;
+        let audit = self.entry(authority, "instance.sync", id, looked.as_ref().err(), origin);
+        let at = audit.at;
+        let outcome = match &looked {
+            Ok(inspection) => SyncOutcome::Succeeded(inspection.databases.clone()),
+            Err(failed) => SyncOutcome::Failed(failed.message.clone()),
+        };
+        let changes = self.directory.record_sync(id, &outcome, &audit).await?;
+        Ok(SyncReport { at, outcome: looked.map(|_| changes) })
+    }
+
+    async fn bound_target(
+        &self,
+        authority: &Authority<'_>,
+        id: &InstanceId,
+    ) -> Result<Target, ConnectionError> {
+        authority.require(Permission::ManageTargets)?;
+        let found = self.directory.find_target(id).await?;
+        let target = found.ok_or_else(|| DirectoryError::UnknownInstance(id.clone()))?;
+        // Without this a credential could be sent to a server of somebody's own by a mere try.
+        if target.credentials_bound() { Ok(target) } else { Err(ConnectionError::NotBound) }
+    }
+
+    async fn inspect(&self, target: &Target) -> Result<Result<Inspection, Failed>, StoreError> {
+        let Some(inspector) = self.inspectors.get(&target.engine) else {
+            return Ok(Err(Failed::new("engine", "This portal cannot reach this kind of database.")));
+        };
+        let Some(source) = self.credentials.get(&target.credentials.source) else {
+            return Ok(Err(Failed::new(
+                "credentials",
+                "This portal is not set up for this source of credentials.",
+            )));
+        };
+        let credentials = match source.fetch(&target.credentials).await {
+            Ok(credentials) => credentials,
+            Err(error) => {
+                tracing::warn!(instance = %target.id, error = %error_chain(&error), "credentials could not be fetched");
+                return Ok(Err(Failed::of_credentials(&error)));
+            }
+        };
+        let database = self.some_database(target).await?;
+        let looked = inspector.inspect(target, &database, &credentials).await;
+        Ok(looked.map_err(|error| {
+            tracing::info!(instance = %target.id, error = %error_chain(&error), "the instance could not be looked at");
+            Failed::of_connection(&error)
+        }))
+    }
+
+    async fn some_database(&self, target: &Target) -> Result<DatabaseName, StoreError> {
+        let known = self.directory.databases(&target.id).await?;
+        let active = known.into_iter().find(|database| database.active).map(|database| database.name);
+        Ok(active.unwrap_or_else(|| DatabaseName::parse(USUAL_DATABASE).expect("the usual name is a name")))
+    }
+
+    fn entry(
+        &self,
+        authority: &Authority<'_>,
+        action: &str,
+        id: &InstanceId,
+        failed: Option<&Failed>,
+        origin: Origin,
+    ) -> AuditEntry {
+        AuditEntry {
+            user: authority.user(),
+            action: action.to_owned(),
+            entity: Entity::new(EntityKind::Instance, id),
+            old_values: None,
+            new_values: Some(json!({ "outcome": failed.map_or("succeeded", |failed| failed.code) })),
+            origin,
+            at: self.clock.now(),
+        }
+    }
+}
+
+impl Failed {
+    fn new(code: &'static str, message: &str) -> Self {
+        Self { code, message: message.to_owned() }
+    }
+
+    fn of_credentials(error: &CredentialError) -> Self {
+        let message = match error {
+            CredentialError::NotFound => "No credentials are kept under the reference of this instance.",
+            CredentialError::Malformed { .. } => {
+                "What is kept under the reference of this instance is not a credential; the log says why."
+            }
+            CredentialError::Unavailable { .. } => {
+                "The source of the credentials did not answer. Try again later."
+            }
+            CredentialError::Forbidden => {
+                "The reference of this instance is outside of the prefixes that the configuration allows."
+            }
+        };
+        Self::new("credentials", message)
+    }
+
+    fn of_connection(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::CredentialsRejected { .. } => {
+                Self::new("credentials_rejected", "The server did not accept the credentials.")
+            }
+            ExecutionError::RoleNotAllowed { reason } => Self::new("role_not_allowed", reason),
+            // Where the portal cannot get to is for admins to mend, so they are told what happened on the way.
+            ExecutionError::Unavailable { source } => Self::new(
+                "unavailable",
+                &format!("The server could not be reached: {}.", error_chain(&**source)),
+            ),
+            ExecutionError::Database(error) => {
+                Self::new("database", &format!("The server answered with an error: {}", error.message))
+            }
+            ExecutionError::Refused(_)
+            | ExecutionError::TimedOut
+            | ExecutionError::Cancelled
+            | ExecutionError::Sink(_)
+            | ExecutionError::OutcomeUnknown { .. } => {
+                Self::new("unavailable", "The server did not answer the portal's questions.")
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Trying connections and looking up databases: what is asked of whom, and what is told of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::audit::{AuditEntry, EntityKind};
+use domain::execution::DatabaseError;
+use domain::policy::Denied;
+use domain::ports::{
+    CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError, Inspection, SinkError,
+    TargetInspector,
+};
+use domain::services::{Authority, ConnectionError, Connections, Failed, SyncReport, TestReport};
+use domain::target::{CredentialSourceKind, Engine, LastSync, SyncChanges, TargetDatabase};
+use domain::user::{Actor, Origin, Permission, roles};
+use serde_json::json;
+use testkit::builders::{actor, at, database, database_name, instance_id, target, target_database};
+use testkit::fakes::{FakeCredentials, FakeInspector};
+
+use super::World;
+
+const PASSWORD: &str = "not-for-your-eyes";
+const USERNAME: &str = "portal-role";
+
+struct Lab {
+    world: World,
+    credentials: Arc<FakeCredentials>,
+    inspector: Arc<FakeInspector>,
+    connections: Connections,
+    root: Actor,
+}
+
+impl Lab {
+    /// Only `orders-db` has credentials.
+    fn new() -> Self {
+        let world = World::new();
+        let credentials = Arc::new(FakeCredentials::default().with("TARGET_ORDERS-DB", USERNAME, PASSWORD));
+        let inspector = Arc::new(FakeInspector::default());
+        let source: Arc<dyn CredentialSource> = credentials.clone();
+        let inspectors: HashMap<Engine, Arc<dyn TargetInspector>> =
+            HashMap::from([(Engine::Postgresql, inspector.clone() as _)]);
+        let connections = Connections {
+            directory: world.store.directory(),
+            credentials: HashMap::from([(CredentialSourceKind::Env, source)]),
+            inspectors,
+            audit: world.store.audit_log(),
+            clock: world.clock.clone(),
+        };
+        let root = actor("root").role(roles::ADMIN).build();
+        Self { world, credentials, inspector, connections, root }
+    }
+
+    async fn test(&self, id: &str) -> Result<TestReport, ConnectionError> {
+        self.connections.test(&Authority::Person(&self.root), &instance_id(id), Origin::default()).await
+    }
+
+    async fn sync(&self, id: &str) -> Result<SyncReport, ConnectionError> {
+        self.connections.sync(&Authority::Person(&self.root), &instance_id(id), Origin::default()).await
+    }
+
+    async fn failure(&self) -> Failed {
+        let report = self.test("orders-db").await.expect("it was tried");
+        report.outcome.expect_err("it has to fail")
+    }
+
+    async fn known(&self) -> Vec<TargetDatabase> {
+        let known = Directory::databases(&self.world.store, &instance_id("orders-db")).await;
+        known.expect("the store answers")
+    }
+
+    async fn last_sync(&self) -> Option<LastSync> {
+        let last = Directory::last_sync(&self.world.store, &instance_id("orders-db")).await;
+        last.expect("the store answers")
+    }
+
+    fn only_entry(&self) -> AuditEntry {
+        let mut entries = self.world.store.audit_entries();
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        entries.remove(0)
+    }
+
+    /// Nobody was asked for a credential, no server was looked at, and nothing is on the trail.
+    fn nothing_was_tried(&self) {
+        assert_eq!(self.credentials.fetched(), Vec::<String>::new());
+        assert_eq!(self.inspector.looks(), []);
+        assert_eq!(self.world.store.audit_actions(), Vec::<String>::new());
+    }
+}
+
+fn source(text: &str) -> Box<dyn std::error::Error + Send + Sync> {
+    text.into()
+}
+
+#[tokio::test]
+async fn a_test_tells_what_the_server_is_and_has_and_is_on_the_trail() {
+    let lab = Lab::new();
+    lab.inspector.shows(&[database_name("shop"), database()]);
+    let report = lab.test("orders-db").await.expect("it was tried");
+    let databases = vec![database(), database_name("shop")];
+    let inspection = Inspection { server_version: "15.18".to_owned(), databases };
+    assert_eq!(report, TestReport { at: at(0), outcome: Ok(inspection) });
+    assert_eq!(lab.inspector.looks(), [(instance_id("orders-db"), database(), USERNAME.to_owned())]);
+    let entry = lab.only_entry();
+    assert_eq!((entry.action.as_str(), entry.user), ("instance.test", Some(lab.root.user)));
+    assert_eq!((entry.entity.kind, entry.entity.id.as_str()), (EntityKind::Instance, "orders-db"));
+    assert_eq!(entry.new_values, Some(json!({ "outcome": "succeeded" })));
+    assert_eq!(lab.known().await, [target_database("orders")], "a test changes nothing");
+    assert_eq!(lab.last_sync().await, None);
+}
+
+#[tokio::test]
+async fn a_sync_brings_the_list_of_databases_up_to_date() {
+    let lab = Lab::new();
+    lab.inspector.shows(&[database_name("shop"), database()]);
+    let report = lab.sync("orders-db").await.expect("it was tried");
+    let changes = SyncChanges { added: vec![database_name("shop")], ..SyncChanges::default() };
+    assert_eq!(report, SyncReport { at: at(0), outcome: Ok(changes) });
+    assert_eq!(lab.known().await.len(), 2);
+    assert_eq!(lab.last_sync().await, Some(LastSync { at: at(0), error: None }));
+    let entry = lab.only_entry();
+    assert_eq!(entry.action, "instance.sync");
+    assert_eq!(entry.new_values, Some(json!({ "outcome": "succeeded" })));
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_noted_and_leaves_the_list() {
+    let lab = Lab::new();
+    lab.inspector.fails(ExecutionError::CredentialsRejected { source: source("auth failed") });
+    let report = lab.sync("orders-db").await.expect("it was tried");
+    let failed = report.outcome.expect_err("it has to fail");
+    assert_eq!(failed.code, "credentials_rejected");
+    assert_eq!(lab.last_sync().await, Some(LastSync { at: at(0), error: Some(failed.message) }));
+    assert_eq!(lab.known().await, [target_database("orders")]);
+    let entry = lab.only_entry();
+    assert_eq!(entry.action, "instance.sync");
+    assert_eq!(entry.new_values, Some(json!({ "outcome": "credentials_rejected" })));
+}
+
+#[tokio::test]
+async fn no_credential_is_fetched_for_a_connection_to_which_none_is_bound() {
+    let lab = Lab::new();
+    let moved = target("orders-db").build().changed(domain::target::TargetChange {
+        host: Some("thief.internal".to_owned()),
+        ..domain::target::TargetChange::default()
+    });
+    for unbound in [target("orders-db").unbound().build(), moved] {
+        lab.world.store.put_target(&unbound);
+        let error = lab.test("orders-db").await.expect_err("nothing is bound");
+        assert!(matches!(error, ConnectionError::NotBound), "{error:?}");
+        let error = lab.sync("orders-db").await.expect_err("nothing is bound");
+        assert!(matches!(error, ConnectionError::NotBound), "{error:?}");
+    }
+    lab.nothing_was_tried();
+    assert_eq!(lab.last_sync().await, None);
+}
+
+#[tokio::test]
+async fn only_who_manages_targets_tries_one() {
+    let lab = Lab::new();
+    let grace = actor("grace").role(roles::MANAGER).build();
+    let person = Authority::Person(&grace);
+    let needs = Denied::Permission(Permission::ManageTargets);
+    for id in ["orders-db", "nowhere"] {
+        let id = instance_id(id);
+        let error = lab.connections.test(&person, &id, Origin::default()).await;
+        assert!(matches!(error, Err(ConnectionError::Denied(denied)) if denied == needs), "{error:?}");
+        let error = lab.connections.sync(&person, &id, Origin::default()).await;
+        assert!(matches!(error, Err(ConnectionError::Denied(denied)) if denied == needs), "{error:?}");
+    }
+    lab.nothing_was_tried();
+}
+
+#[tokio::test]
+async fn an_unknown_target_is_told() {
+    let lab = Lab::new();
+    for error in [
+        lab.test("nowhere").await.expect_err("there is none"),
+        lab.sync("nowhere").await.expect_err("there is none"),
+    ] {
+        let unknown = matches!(error, ConnectionError::Directory(DirectoryError::UnknownInstance(_)));
+        assert!(unknown, "{error:?}");
+    }
+    lab.nothing_was_tried();
+}
+
+#[tokio::test]
+async fn the_server_is_looked_at_by_a_known_active_database_or_by_the_usual_one() {
+    let lab = Lab::new();
+    let id = instance_id("orders-db");
+    let put = |name: &str, active| {
+        lab.world.store.put_database(&id, &TargetDatabase { active, ..target_database(name) });
+    };
+    put("archive", false);
+    lab.test("orders-db").await.expect("it was tried");
+    put("orders", false);
+    lab.test("orders-db").await.expect("it was tried");
+    let by: Vec<_> = lab.inspector.looks().into_iter().map(|(_, database, _)| database).collect();
+    assert_eq!(by, [database(), database_name("postgres")]);
+}
+
+#[tokio::test]
+async fn every_failure_of_a_connection_has_its_code_and_its_sentence() {
+    let lab = Lab::new();
+    let said = "The server did not answer the portal's questions.";
+    let answer = DatabaseError { message: "out of memory".to_owned(), ..DatabaseError::default() };
+    let role = || ExecutionError::RoleNotAllowed { reason: "The role is a superuser.".to_owned() };
+    let cases = [
+        (
+            ExecutionError::CredentialsRejected { source: source("password of portal-role was wrong") },
+            ("credentials_rejected", "The server did not accept the credentials."),
+        ),
+        (role(), ("role_not_allowed", "The role is a superuser.")),
+        (
+            ExecutionError::Unavailable { source: source("connection refused") },
+            ("unavailable", "The server could not be reached: connection refused."),
+        ),
+        (ExecutionError::Database(answer), ("database", "The server answered with an error: out of memory")),
+        (ExecutionError::TimedOut, ("unavailable", said)),
+        (ExecutionError::Cancelled, ("unavailable", said)),
+        (ExecutionError::Sink(SinkError::LeaseLost), ("unavailable", said)),
+        (ExecutionError::OutcomeUnknown { source: source("gone") }, ("unavailable", said)),
+    ];
+    let count = cases.len();
+    for (error, (code, message)) in cases {
+        lab.inspector.fails(error);
+        assert_eq!(lab.failure().await, Failed { code, message: message.to_owned() });
+        let entry = lab.world.store.audit_entries().pop().expect("it is on the trail");
+        assert_eq!(entry.new_values, Some(json!({ "outcome": code })));
+    }
+    assert_eq!(lab.world.store.audit_entries().len(), count);
+}
+
+#[tokio::test]
+async fn every_failure_of_a_credential_has_its_sentence_and_reaches_no_server() {
+    let lab = Lab::new();
+    let cases = [
+        (CredentialError::NotFound, "No credentials are kept under the reference of this instance."),
+        (
+            CredentialError::Malformed { reason: "a part is empty".to_owned() },
+            "What is kept under the reference of this instance is not a credential; the log says why.",
+        ),
+        (
+            CredentialError::Unavailable { source: source("timeout") },
+            "The source of the credentials did not answer. Try again later.",
+        ),
+        (
+            CredentialError::Forbidden,
+            "The reference of this instance is outside of the prefixes that the configuration allows.",
+        ),
+    ];
+    for (error, message) in cases {
+        lab.credentials.fail_next(error);
+        assert_eq!(lab.failure().await, Failed { code: "credentials", message: message.to_owned() });
+        let entry = lab.world.store.audit_entries().pop().expect("it is on the trail");
+        assert_eq!(entry.new_values, Some(json!({ "outcome": "credentials" })));
+    }
+    assert_eq!(lab.inspector.looks(), []);
+}
+
+#[tokio::test]
+async fn a_kind_of_server_or_a_source_that_this_portal_does_not_have_is_told_without_a_fetch() {
+    let lab = Lab::new();
+    lab.world.store.put_target(&target("orders-db").engine(Engine::Mongodb).build());
+    let expected =
+        Failed { code: "engine", message: "This portal cannot reach this kind of database.".to_owned() };
+    assert_eq!(lab.failure().await, expected);
+    let mut sealed = target("orders-db").build();
+    sealed.credentials.source = CredentialSourceKind::Sealed;
+    lab.world.store.put_target(&sealed);
+    let expected = Failed {
+        code: "credentials",
+        message: "This portal is not set up for this source of credentials.".to_owned(),
+    };
+    assert_eq!(lab.failure().await, expected);
+    assert_eq!(lab.credentials.fetched(), Vec::<String>::new());
+    assert_eq!(lab.inspector.looks(), []);
+}
+
+#[tokio::test]
+async fn no_credential_is_in_a_report_or_on_the_trail() {
+    let lab = Lab::new();
+    let wrong = || ExecutionError::CredentialsRejected { source: source(&format!("{USERNAME}/{PASSWORD}")) };
+    let mut told = vec![];
+    for fails in [false, true] {
+        for _ in 0..2 {
+            if fails {
+                lab.inspector.fails(wrong());
+            }
+        }
+        told.push(format!("{:?}", lab.test("orders-db").await.expect("it was tried")));
+        told.push(format!("{:?}", lab.sync("orders-db").await.expect("it was tried")));
+    }
+    told.push(format!("{:?}", lab.world.store.audit_entries()));
+    told.push(format!("{:?}", lab.last_sync().await));
+    for text in told {
+        assert!(!text.contains(PASSWORD) && !text.contains(USERNAME), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_told_and_nothing_is_tried() {
+    let lab = Lab::new();
+    lab.world.store.set_unavailable(true);
+    let error = lab.test("orders-db").await.expect_err("the store is away");
+    assert!(matches!(error, ConnectionError::Store(_)), "{error:?}");
+    let error = lab.sync("orders-db").await.expect_err("the store is away");
+    assert!(matches!(error, ConnectionError::Store(_)), "{error:?}");
+    lab.world.store.set_unavailable(false);
+    lab.nothing_was_tried();
+}

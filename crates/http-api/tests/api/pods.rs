@@ -1,0 +1,66 @@
+//! Setting up PODs.
+
+use serde_json::{Value, json};
+
+use crate::support::{Portal, submission};
+
+#[actix_web::test]
+async fn a_pod_is_added_changed_switched_off_and_back_on() {
+    let portal = Portal::new().await;
+    let body = json!({ "id": "risk", "name": "Risk", "managerEmail": "Grace@Example.com" });
+    let added = portal.post("root", "/api/pods", body.clone()).await;
+    assert_eq!((added.status, added.header("location")), (201, Some("/api/pods/risk")));
+    insta::assert_json_snapshot!(added.ok(), @r#"
+    {
+      "active": true,
+      "description": null,
+      "id": "risk",
+      "managerEmail": "grace@example.com",
+      "name": "Risk"
+    }
+    "#);
+    assert_eq!(portal.post("root", "/api/pods", body).await.verdict(), "409 exists");
+    assert_eq!(portal.get("ada", "/api/pods/risk").await.ok(), added.ok());
+
+    let change = json!({ "name": "Risk & fraud", "managerEmail": null, "description": "Both." });
+    let changed = portal.patch("root", "/api/pods/risk", change).await.ok();
+    assert_eq!(
+        [&changed["name"], &changed["managerEmail"], &changed["description"]],
+        [&json!("Risk & fraud"), &Value::Null, &json!("Both.")]
+    );
+    for _ in 0..2 {
+        assert_eq!(portal.delete("root", "/api/pods/risk").await.ok()["active"], false);
+    }
+    assert_eq!(portal.get("ada", "/api/pods/risk").await.verdict(), "404 not_found");
+    assert_eq!(portal.get("root", "/api/pods/risk").await.ok()["active"], false);
+    let back = portal.patch("root", "/api/pods/risk", json!({ "active": true })).await.ok();
+    assert_eq!((&back["active"], &back["description"]), (&json!(true), &json!("Both.")));
+    let actions = portal.store.audit_actions();
+    let of_pods: Vec<&str> = actions.iter().map(String::as_str).filter(|a| a.starts_with("pod.")).collect();
+    assert_eq!(of_pods, ["pod.create", "pod.update", "pod.update", "pod.update"]);
+}
+
+#[actix_web::test]
+async fn nothing_is_submitted_for_a_pod_that_is_off_and_what_is_approved_does_not_run() {
+    let portal = Portal::new().await;
+    let id = portal.submit().await;
+    portal.post_nothing("grace", &format!("/api/queries/{id}/approve")).await.ok();
+    portal.delete("root", "/api/pods/payments").await.ok();
+    assert_eq!(portal.post("ada", "/api/queries", submission()).await.verdict(), "400 validation");
+    portal.run_one().await;
+    assert_eq!(portal.get("ada", &format!("/api/queries/{id}")).await.ok()["status"], "failed");
+    assert_eq!(portal.executor.executions(), 0);
+}
+
+#[actix_web::test]
+async fn a_pod_that_is_not_there_is_not_found() {
+    let portal = Portal::new().await;
+    let answers = [
+        portal.get("ada", "/api/pods/nothing").await,
+        portal.patch("root", "/api/pods/nothing", json!({ "name": "x" })).await,
+        portal.delete("root", "/api/pods/nothing").await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.verdict(), "404 not_found");
+    }
+}

@@ -1,0 +1,124 @@
+//! Mistakes in the configuration: found at start-up, each with the name of its key, and all of them at once.
+
+use std::fs;
+use std::process::Command;
+
+/// Each line has a mistake; the key that has to be named follows.
+const MISTAKES: [(&str, &str, &str); 27] = [
+    ("server", "listen = 'localhost'", "server.listen"),
+    ("server", "workers = 0", "server.workers"),
+    ("server", "lissten = '127.0.0.1:8080'", "server.lissten"),
+    ("database", "url = 'postgres://portal:hunter2@db.internal/portal?sslmode=prefer'", "database.url"),
+    ("database", "owner_url = 5432", "database.owner_url"),
+    ("database", "max_connections = 0", "database.max_connections"),
+    ("database", "acquire_timeout_seconds = 0", "database.acquire_timeout_seconds"),
+    ("auth", "signing_key = 'hunter2'", "auth.signing_key"),
+    ("auth", "issuer = ''", "auth.issuer"),
+    ("auth", "audience = ' '", "auth.audience"),
+    ("auth", "access_ttl_seconds = 0", "auth.access_ttl_seconds"),
+    ("auth", "session_ttl_seconds = 9000000000000000000", "auth.session_ttl_seconds"),
+    ("auth", "bcrypt_cost = 4", "auth.bcrypt_cost"),
+    ("approvals", "require_digest = 'perhaps'", "approvals.require_digest"),
+    ("execution", "concurrency = -1", "execution.concurrency"),
+    ("execution", "lease_seconds = 'long'", "execution.lease_seconds"),
+    ("execution", "renew_seconds = 20", "execution.renew_seconds"),
+    ("execution", "drain_seconds = 1.5", "execution.drain_seconds"),
+    ("execution", "poll_seconds = 0", "execution.poll_seconds"),
+    ("execution", "reap_seconds = 0", "execution.reap_seconds"),
+    ("secrets", "env_prefixes = ['TARGET_', '']", "secrets.env_prefixes"),
+    ("secrets", "env_prefix = 'TARGET_'", "secrets.env_prefix:"),
+    ("rate_limit", "per_second = 0", "rate_limit.per_second"),
+    ("rate_limit", "logins_per_minute = -3", "rate_limit.logins_per_minute"),
+    ("log", "format = 'xml'", "log.format"),
+    ("log", "level = 'no such=filter='", "log.level"),
+    ("logs", "level = 'info'", "logs"),
+];
+
+/// Standard error of a command that has to fail, with this file and these variables.
+fn refused(args: &[&str], toml: &str, variables: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portal.toml");
+    fs::write(&file, toml).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_query-portal"));
+    command.env_clear().envs(variables.iter().copied()).arg("--config").arg(&file).args(args);
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "{args:?} accepts {toml}");
+    let text = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("hunter2") && !text.contains("panicked"), "{text}");
+    text
+}
+
+fn file_of(mistakes: &[(&str, &str, &str)]) -> String {
+    let mut sections: Vec<&str> = mistakes.iter().map(|(section, ..)| *section).collect();
+    sections.dedup();
+    let section = |section: &&str| {
+        let lines = mistakes.iter().filter(|(of, ..)| of == section).map(|(_, line, _)| *line);
+        format!("[{section}]\n{}\n", lines.collect::<Vec<_>>().join("\n"))
+    };
+    sections.iter().map(section).collect()
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once_with_their_keys() {
+    for args in [&["config", "check"][..], &["serve"]] {
+        let told = refused(args, &file_of(&MISTAKES), &[]);
+        for (_, line, key) in MISTAKES {
+            let named = told.lines().filter(|told| told.trim_start().starts_with(key)).count();
+            assert_eq!(named, 1, "{key} ({line}) in {told}");
+        }
+    }
+}
+
+#[test]
+fn each_mistake_is_found_when_it_is_the_only_one() {
+    let good = [
+        ("QUERY_PORTAL_DATABASE__URL", "postgres://portal:hunter2@localhost/portal"),
+        ("QUERY_PORTAL_AUTH__SIGNING_KEY", "hunter2 is not a good key, but it is long enough to be one"),
+    ];
+    for mistake in MISTAKES {
+        // A variable would win over the file.
+        let own =
+            |name: &str| mistake.2.replace('.', "__").eq_ignore_ascii_case(&name["QUERY_PORTAL_".len()..]);
+        let variables: Vec<_> = good.into_iter().filter(|(name, _)| !own(name)).collect();
+        let told = refused(&["config", "check"], &file_of(&[mistake]), &variables);
+        let lines: Vec<&str> = told.trim_end().lines().skip(1).collect();
+        assert!(lines.len() == 1 && lines[0].trim_start().starts_with(mistake.2), "{}: {told}", mistake.2);
+    }
+}
+
+#[test]
+fn mistakes_in_variables_are_told_with_the_same_names_and_without_secrets() {
+    let variables = [
+        ("QUERY_PORTAL_SERVER__WORKERS", "many"),
+        ("QUERY_PORTAL_SERVR__LISTEN", "127.0.0.1:1"),
+        (
+            "QUERY_PORTAL_DATABASE__URL",
+            "postgres://portal:hunter2@db.internal/portal?sslmode=verify-full&sslrootcert=/no/such.pem",
+        ),
+        ("QUERY_PORTAL_AUTH__SIGNING_KEY", "4242424242"),
+    ];
+    let told = refused(&["serve"], "", &variables);
+    for expected in [
+        "server.workers: invalid type: found string \"many\"",
+        "servr: there is no such section",
+        "/no/such.pem",
+        "auth.signing_key: must be a text",
+        "environment variable",
+    ] {
+        assert!(told.contains(expected), "{expected} in {told}");
+    }
+    assert!(!told.contains("4242424242"), "{told}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_without_its_lines() {
+    let told = refused(&["serve"], "[auth]\nsigning_key = \"hunter2\n", &[]);
+    assert!(told.contains("line 2") && told.contains("portal.toml"), "{told}");
+    let output = Command::new(env!("CARGO_BIN_EXE_query-portal"))
+        .env_clear()
+        .args(["--config", "/no/such/portal.toml", "serve"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("there is no configuration file /no/such/portal.toml"), "{told}");
+}

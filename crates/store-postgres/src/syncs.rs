@@ -1,0 +1,197 @@
+//! What is known of the databases of a target, by hand and by looking, in the transaction of the caller.
+//!
+//! Whoever changes the list locks the instance first, so that a look and a person do not mix their changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use domain::Timestamp;
+use domain::ids::InstanceId;
+use domain::ports::{DirectoryError, StoreError};
+use domain::target::{DatabaseEntry, DatabaseSource, LastSync, SyncChanges, SyncOutcome, TargetDatabase};
+use domain::text::DatabaseName;
+
+use crate::audit::text;
+use crate::error::store_error;
+use crate::schema::{database_instances, databases};
+use crate::target_rows::{DatabaseRow, lock_instance};
+
+const SUCCEEDED: &str = "succeeded";
+const FAILED: &str = "failed";
+
+/// So many rows go into one statement; PostgreSQL takes 65,535 parameters.
+const BATCH: usize = 1_000;
+
+pub(crate) async fn put_database(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+    entry: &DatabaseEntry,
+    now: Timestamp,
+) -> Result<(), DirectoryError> {
+    lock(connection, id).await?;
+    let said = (
+        databases::description.eq(entry.description.as_ref()),
+        databases::is_active.eq(entry.active),
+        databases::source.eq(DatabaseSource::Manual.as_str()),
+        databases::updated_at.eq(now),
+    );
+    diesel::insert_into(databases::table)
+        .values((
+            databases::instance_id.eq(id.as_str()),
+            databases::name.eq(entry.name.as_str()),
+            databases::created_at.eq(now),
+            said,
+        ))
+        .on_conflict((databases::instance_id, databases::name))
+        .do_update()
+        .set(said)
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+pub(crate) async fn last_sync(connection: &mut AsyncPgConnection, id: &str) -> QueryResult<Option<LastSync>> {
+    let found: Option<(Option<DateTime<Utc>>, Option<String>)> = database_instances::table
+        .find(id)
+        .select((database_instances::last_sync_at, database_instances::last_sync_error))
+        .get_result(connection)
+        .await
+        .optional()?;
+    Ok(found.and_then(|(at, error)| at.map(|at| LastSync { at, error })))
+}
+
+pub(crate) async fn record_sync(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+    outcome: &SyncOutcome,
+    now: Timestamp,
+) -> Result<SyncChanges, DirectoryError> {
+    lock(connection, id).await?;
+    let (status, error, changes) = match outcome {
+        SyncOutcome::Succeeded(found) => {
+            (SUCCEEDED, None, bring_up_to_date(connection, id, found, now).await?)
+        }
+        SyncOutcome::Failed(error) => (FAILED, Some(text(error)), SyncChanges::default()),
+    };
+    diesel::update(database_instances::table.find(id.as_str()))
+        .set((
+            database_instances::last_sync_at.eq(now),
+            database_instances::last_sync_status.eq(status),
+            database_instances::last_sync_error.eq(error),
+        ))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(changes)
+}
+
+async fn lock(connection: &mut AsyncPgConnection, id: &InstanceId) -> Result<(), DirectoryError> {
+    if lock_instance(connection, id.as_str()).await.map_err(store_error)? {
+        Ok(())
+    } else {
+        Err(DirectoryError::UnknownInstance(id.clone()))
+    }
+}
+
+async fn bring_up_to_date(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+    found: &[DatabaseName],
+    now: Timestamp,
+) -> Result<SyncChanges, StoreError> {
+    let found: BTreeSet<&DatabaseName> = found.iter().collect();
+    let rows: Vec<DatabaseRow> = databases::table
+        .filter(databases::instance_id.eq(id.as_str()))
+        .select(DatabaseRow::as_select())
+        .load(connection)
+        .await
+        .map_err(store_error)?;
+    let mut known = BTreeMap::new();
+    for row in rows {
+        let database: TargetDatabase = row.read()?;
+        known.insert(database.name.clone(), database);
+    }
+    let named = |wanted: &dyn Fn(&TargetDatabase) -> bool| -> Vec<DatabaseName> {
+        known.values().filter(|database| wanted(database)).map(|database| database.name.clone()).collect()
+    };
+    let synced = |database: &TargetDatabase| database.source == DatabaseSource::Synced;
+    let changes = SyncChanges {
+        added: found.iter().filter(|name| !known.contains_key(**name)).map(|&name| name.clone()).collect(),
+        reactivated: named(&|d| synced(d) && !d.active && found.contains(&d.name)),
+        deactivated: named(&|d| synced(d) && d.active && !found.contains(&d.name)),
+    };
+    note_seen(connection, id, &named(&|d| found.contains(&d.name)), now).await?;
+    set_active(connection, id, &changes.reactivated, true, now).await?;
+    set_active(connection, id, &changes.deactivated, false, now).await?;
+    add_synced(connection, id, &changes.added, now).await?;
+    Ok(changes)
+}
+
+async fn note_seen(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+    names: &[DatabaseName],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    diesel::update(databases::table)
+        .filter(databases::instance_id.eq(id.as_str()))
+        .filter(databases::name.eq_any(texts(names)))
+        .set(databases::last_seen_at.eq(now))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+async fn set_active(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+    names: &[DatabaseName],
+    active: bool,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    diesel::update(databases::table)
+        .filter(databases::instance_id.eq(id.as_str()))
+        .filter(databases::name.eq_any(texts(names)))
+        .set((databases::is_active.eq(active), databases::updated_at.eq(now)))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+async fn add_synced(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+    names: &[DatabaseName],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for batch in names.chunks(BATCH) {
+        let row = |name: &DatabaseName| {
+            (
+                databases::instance_id.eq(id.as_str().to_owned()),
+                databases::name.eq(name.as_str().to_owned()),
+                databases::source.eq(DatabaseSource::Synced.as_str()),
+                databases::last_seen_at.eq(now),
+                databases::created_at.eq(now),
+                databases::updated_at.eq(now),
+            )
+        };
+        diesel::insert_into(databases::table)
+            .values(batch.iter().map(row).collect::<Vec<_>>())
+            .execute(connection)
+            .await
+            .map_err(store_error)?;
+    }
+    Ok(())
+}
+
+fn texts(names: &[DatabaseName]) -> Vec<&str> {
+    names.iter().map(DatabaseName::as_str).collect()
+}
