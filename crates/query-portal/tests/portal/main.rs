@@ -7,6 +7,7 @@ mod changes;
 mod config_mistakes;
 mod crash;
 mod demo;
+mod example_config;
 mod harness;
 mod http;
 mod outages;
