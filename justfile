@@ -18,6 +18,17 @@ test *ARGS:
     cargo build -p dev-stack --bin with-servers
     "{{ target }}/debug/with-servers" -- cargo nextest run "$@"
 
+# Run PostgreSQL's own regression suite through the portal and through psql (docs/regression-suite.md); ARGS are names of its files
+regression *ARGS:
+    cargo build -p target-postgres --example regression-suite
+    "{{ target }}/debug/examples/regression-suite" "$(.ci/regression-suite)" "$@"
+
+# Measure the portal against bare PostgreSQL (docs/performance.md); ARGS go to the program, as in `./x bench --quick`
+bench *ARGS:
+    cargo build --profile measure -p query-portal
+    cargo build --profile measure -p portal-bench
+    "{{ target }}/measure/portal-bench" "$@"
+
 # Format the code
 fmt:
     cargo fmt --all
@@ -39,5 +50,13 @@ registry-hosts:
 deny:
     .ci/deny
 
+# Run every test as `test` does, tell how much of the code they reach, and compare with .ci/coverage-floor
+coverage *ARGS:
+    .ci/coverage "$@"
+
+# Check what deploy/ holds: Dockerfile, compose file, systemd unit, scripts
+deploy-check:
+    .ci/deploy-check
+
 # Everything that CI checks, in its order
-ci: lint deps-direction registry-hosts test deny
+ci: lint deps-direction registry-hosts deploy-check coverage regression deny
