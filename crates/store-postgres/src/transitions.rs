@@ -10,7 +10,6 @@ use domain::job::NOTIFICATION_ATTEMPTS;
 use domain::lifecycle::Transition;
 use domain::ports::{Change, IdGenerator, StoreError};
 use domain::request::{Effect, EventKind, Request, Version};
-use futures_util::try_join;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -129,26 +128,26 @@ pub(crate) async fn lock_request(
     connection: &mut AsyncPgConnection,
     row: i64,
 ) -> Result<Request, StoreError> {
-    let connection = &*connection;
-    let locked = query_requests::table
+    let locked: RequestRow = query_requests::table
         .filter(query_requests::id.eq(row))
         .select(RequestRow::as_select())
-        .for_no_key_update();
-    // Both are sent at once, and the server answers one after the other: the approvals are read under the lock.
-    let locked = async { locked.get_result(&mut { connection }).await };
-    let (locked, approvals): (RequestRow, _) =
-        try_join!(locked, live_approvals(connection, row)).map_err(store_error)?;
+        .for_no_key_update()
+        .get_result(connection)
+        .await
+        .map_err(store_error)?;
+    // Not sent along with the lock: a statement that has to be prepared first is overtaken by one that is prepared.
+    let approvals = live_approvals(connection, row).await.map_err(store_error)?;
     locked.into_request(approvals)
 }
 
 /// The approvals that count, in the order in which they were given.
-async fn live_approvals(mut connection: &AsyncPgConnection, request: i64) -> QueryResult<Vec<ApprovalRow>> {
+async fn live_approvals(connection: &mut AsyncPgConnection, request: i64) -> QueryResult<Vec<ApprovalRow>> {
     request_approvals::table
         .filter(request_approvals::request_id.eq(request))
         .filter(request_approvals::dropped_at.is_null())
         .order(request_approvals::id)
         .select(ApprovalRow::as_select())
-        .load(&mut connection)
+        .load(connection)
         .await
 }
 

@@ -106,6 +106,8 @@ impl Types {
             (3802, ..) => Kind::Jsonb,
             // Moments, int2vector and oidvector.
             (1114 | 1184 | 22 | 30, ..) | (_, "c", _) | (_, _, "A") => Kind::Asked(text(3)),
+            // `record[]`: no text tells what the fields are, so the portal shows each record as one.
+            (2287, ..) => Kind::Asked("text[]".to_owned()),
             _ => Kind::Plain,
         };
         let known = Known { name: text(0), kind };
