@@ -26,17 +26,17 @@ pub enum Check {
     /// Nothing, as in `require`: the connection is encrypted, and nobody knows with whom.
     Nothing,
     /// A known authority has signed it, as in `verify-ca`.
-    Authority(Authorities),
+    Authority(Vec<Authorities>),
     /// A known authority has signed it for exactly this host, as in `verify-full`.
-    AuthorityAndHost(Authorities),
+    AuthorityAndHost(Vec<Authorities>),
 }
 
 /// Who may sign a server's certificate.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Authorities {
     /// Those of the system; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
     System,
-    /// Those in this file, as PEM, and nobody else.
+    /// Those in this file, as PEM.
     File(PathBuf),
 }
 
@@ -75,22 +75,26 @@ pub fn connector(check: &Check) -> Result<MakeRustlsConnect, TlsError> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn roots(known: &Authorities) -> Result<RootCertStore, TlsError> {
+fn roots(known: &[Authorities]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    match known {
-        Authorities::System => {
-            // A system's collection may hold some that nobody can read; the others do.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(TlsError::NoAuthorities);
+    for source in known {
+        match source {
+            Authorities::System => {
+                // A system's collection may hold some that nobody can read; the others do.
+                let (usable, _) =
+                    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if usable == 0 {
+                    return Err(TlsError::NoAuthorities);
+                }
             }
-        }
-        Authorities::File(file) => {
-            for certificate in in_file(file)? {
-                roots.add(certificate).map_err(|error| unreadable(file, &error))?;
-            }
-            if roots.is_empty() {
-                return Err(TlsError::Empty(file.display().to_string()));
+            Authorities::File(file) => {
+                let certificates = in_file(file)?;
+                if certificates.is_empty() {
+                    return Err(TlsError::Empty(file.display().to_string()));
+                }
+                for certificate in certificates {
+                    roots.add(certificate).map_err(|error| unreadable(file, &error))?;
+                }
             }
         }
     }
@@ -121,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("authorities.pem");
         std::fs::write(&file, content).unwrap();
-        let check = Check::AuthorityAndHost(Authorities::File(file.clone()));
+        let check = Check::AuthorityAndHost(vec![Authorities::File(file.clone())]);
         let message = connector(&check).err().unwrap().to_string();
         assert!(message.contains(file.to_str().unwrap()), "{message}");
         message
@@ -133,7 +137,7 @@ mod tests {
         assert!(message("just a text").contains("holds no certificate"));
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(message(broken).contains("cannot be read"));
-        let missing = Check::Authority(Authorities::File("/no/such/file.pem".into()));
+        let missing = Check::Authority(vec![Authorities::File("/no/such/file.pem".into())]);
         let message = connector(&missing).err().unwrap().to_string();
         assert!(message.contains("/no/such/file.pem") && message.contains("No such file"), "{message}");
     }

@@ -16,6 +16,7 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use http_api::{AllowedOrigins, JwtAccessTokens, JwtSettings};
 use percent_encoding::percent_decode_str;
+use pg_tls::Authorities;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store_postgres::StoreConfig;
@@ -37,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) approvals: Approvals,
     pub(crate) execution: Execution,
     pub(crate) secrets: Secrets,
+    pub(crate) targets: Targets,
     pub(crate) rate_limit: RateLimit,
     pub(crate) log: Log,
 }
@@ -105,6 +107,13 @@ pub(crate) struct Secrets {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Targets {
+    /// Who may sign the certificates of targets: files in PEM, and `system` for the authorities of the system.
+    pub(crate) tls_authorities: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RateLimit {
     /// Calls per second and client address; bursts of ten times as many.
     pub(crate) per_second: NonZeroU32,
@@ -142,6 +151,7 @@ fn defaults() -> serde_json::Value {
             "reap_seconds": 5,
         },
         "secrets": { "env_prefixes": ["TARGET_"] },
+        "targets": { "tls_authorities": ["system"] },
         "rate_limit": { "per_second": 50, "logins_per_minute": 30 },
         "log": { "format": "json", "level": "info" },
     })
@@ -237,6 +247,17 @@ impl Config {
             let invalid: Vec<String> = invalid.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("server.cors_allowed_origins: {}", invalid.join("; "))
         })
+    }
+
+    /// In the words of libpq's `sslrootcert`.
+    pub(crate) fn target_authorities(&self) -> Vec<Authorities> {
+        let named = self.targets.tls_authorities.iter();
+        named
+            .map(|name| match name.as_str() {
+                "system" => Authorities::System,
+                file => Authorities::File(file.into()),
+            })
+            .collect()
     }
 
     pub(crate) fn auth_settings(&self) -> AuthSettings {

@@ -79,7 +79,10 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
     let results = Arc::new(PgResultStore::new(store.clone()));
     let directory = Arc::new(PgDirectory::new(store.clone()));
     let tokens: Arc<dyn AccessTokens> = Arc::new(config.access_tokens()?);
-    let postgres = Arc::new(PostgresExecutor::new(PostgresExecutorConfig::default()));
+    let postgres = Arc::new(PostgresExecutor::new(PostgresExecutorConfig {
+        authorities: config.target_authorities(),
+        ..PostgresExecutorConfig::default()
+    }));
     let credentials = HashMap::from([(
         CredentialSourceKind::Env,
         Arc::new(EnvCredentialSource::new(config.secrets.env_prefixes.clone(), surroundings.variables))
@@ -126,6 +129,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             require_digest: config.approvals.require_digest,
         },
         directory: DirectoryAccess { directory },
+        body_time_limit: http_api::BODY_TIME_LIMIT,
         rate_limits: RateLimits {
             per_second: config.rate_limit.per_second,
             logins_per_minute: config.rate_limit.logins_per_minute,

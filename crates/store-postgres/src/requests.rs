@@ -180,16 +180,20 @@ enum Whose {
 }
 
 fn parts(visibility: &Visibility, filter: &RequestFilter) -> Vec<Part> {
-    match visibility {
-        Visibility::All if filter.states.is_empty() => vec![Part { whose: Whose::Everybody, state: None }],
-        Visibility::All => {
-            let part = |state: &StateKind| Part { whose: Whose::Everybody, state: Some(*state) };
-            filter.states.iter().map(part).collect()
+    let in_each_state = |whose: &Whose| -> Vec<Part> {
+        let part = |state| Part { whose: whose.clone(), state };
+        if filter.states.is_empty() {
+            return vec![part(None)];
         }
+        filter.states.iter().map(|state| part(Some(*state))).collect()
+    };
+    match visibility {
+        Visibility::All => in_each_state(&Whose::Everybody),
         Visibility::OwnAndPods { user, pods } => {
+            // A person's own are few, and no index holds them by state.
+            let own = Part { whose: Whose::Person(user.as_uuid()), state: None };
             let pods = pods.iter().map(|pod| Whose::Pod(pod.as_str().to_owned()));
-            let all = once(Whose::Person(user.as_uuid())).chain(pods);
-            all.map(|whose| Part { whose, state: None }).collect()
+            once(own).chain(pods.flat_map(|pod| in_each_state(&pod))).collect()
         }
     }
 }
@@ -202,7 +206,8 @@ async fn load_parts(
     after: Option<i64>,
     limit: i64,
 ) -> QueryResult<Vec<SummaryRow>> {
-    // Through a shared reference all queries are sent before the first is answered.
+    // Through a shared reference all queries are sent before the first is answered. Each sees its own moment: a request
+    // that changes its state right then may be in none of them, and is in the next call's.
     let connection = &*connection;
     let (filter, limit) = (&filter, limit);
     let loaded = parts.iter().map(async |part| {

@@ -97,9 +97,9 @@ fn check(
         }
         (Mode::Require, None) => Check::Nothing,
         // libpq takes `require` with a file of authorities for `verify-ca`.
-        (Mode::Require | Mode::VerifyCa, Some(known)) => Check::Authority(known),
-        (Mode::VerifyCa, None) => Check::Authority(Authorities::System),
-        (Mode::VerifyFull, known) => Check::AuthorityAndHost(known.unwrap_or(Authorities::System)),
+        (Mode::Require | Mode::VerifyCa, Some(known)) => Check::Authority(vec![known]),
+        (Mode::VerifyCa, None) => Check::Authority(vec![Authorities::System]),
+        (Mode::VerifyFull, known) => Check::AuthorityAndHost(vec![known.unwrap_or(Authorities::System)]),
     };
     Ok(Some(check))
 }
@@ -136,9 +136,13 @@ impl Parameters {
             // Part of a password would be taken for a host or a parameter, and would be in messages.
             return Err(invalid("it holds more than one @; write %40 for one inside of a password"));
         }
-        // The login ends at the '@' and may hold a '?'.
-        let host = url[after..].find('@').map_or(after, |at| after + at);
-        let Some(question) = url[host..].find('?').map(|at| host + at) else {
+        if url[after..].split_once('@').is_some_and(|(login, _)| login.contains(['/', '?', '#'])) {
+            // Readers of URLs differ in where such a login ends.
+            return Err(invalid(
+                "before its @ it holds /, ? or #; write %2F, %3F, %23, and %40 for an @ further on",
+            ));
+        }
+        let Some(question) = url.find('?') else {
             return Ok(Self { rest: url.into(), mode: None, authorities: None });
         };
         let (mut mode, mut authorities, mut others) = (None, None, vec![]);
@@ -147,6 +151,10 @@ impl Parameters {
             match &*decoded(key)? {
                 "sslmode" => mode = Some(Mode::parse(&decoded(value)?)?),
                 "sslrootcert" => authorities = Some(authorities_of(&decoded(value)?)?),
+                // An & in it would cut it, and what follows would be told as a parameter that nobody knows.
+                "password" => {
+                    return Err(invalid("the password belongs before the @, not among the parameters"));
+                }
                 other if other.starts_with("ssl") || other == "requiressl" => {
                     return Err(invalid(format!(
                         "the parameter {other} is not supported; sslmode and sslrootcert are"

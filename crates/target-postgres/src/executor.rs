@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::execution::{ExecutionOrder, ExecutionReport};
 use domain::ports::{ExecutionError, ResultSink, TargetExecutor};
 use domain::target::Engine;
+use pg_tls::Authorities;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{ConnectSettings, Endpoint, Key, Session, TlsSettings, Warm, while_configuring};
@@ -15,7 +16,7 @@ use crate::reviewer::analyse_submission;
 use crate::run::Run;
 
 /// Settings of a [`PostgresExecutor`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PostgresExecutorConfig {
     /// Sessions kept ready for each target, database and login that was used lately.
     pub warm_sessions: usize,
@@ -26,6 +27,9 @@ pub struct PostgresExecutorConfig {
     /// The longest message that is taken from a server, in bytes. A row is one message, and it is held in memory as a
     /// whole, a few times over while it is rendered and stored.
     pub max_message: usize,
+    /// Who may sign the certificates of servers whose target asks for `verify-ca` or `verify-full`. Files are read at
+    /// the first connection, and not again.
+    pub authorities: Vec<Authorities>,
 }
 
 impl Default for PostgresExecutorConfig {
@@ -35,6 +39,7 @@ impl Default for PostgresExecutorConfig {
             max_idle: Duration::from_mins(1),
             connect_timeout: Duration::from_secs(5),
             max_message: 32 * 1024 * 1024,
+            authorities: vec![Authorities::System],
         }
     }
 }
@@ -55,7 +60,7 @@ impl fmt::Debug for PostgresExecutor {
 impl PostgresExecutor {
     pub fn new(config: PostgresExecutorConfig) -> Self {
         let settings = Arc::new(ConnectSettings {
-            tls: TlsSettings::default(),
+            tls: TlsSettings::new(config.authorities.clone()),
             timeout: config.connect_timeout,
             max_message: config.max_message,
         });

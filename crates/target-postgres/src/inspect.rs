@@ -5,10 +5,12 @@ use domain::execution::Credentials;
 use domain::ports::{ExecutionError, Inspection, TargetInspector};
 use domain::target::{Engine, Target};
 use domain::text::DatabaseName;
-use tokio_postgres::SimpleQueryMessage;
 
-use crate::connect::{Endpoint, Session, timed_out, while_configuring};
+use crate::connect::{Endpoint, Failure, Session, rows, timed_out, while_configuring};
 use crate::executor::PostgresExecutor;
+
+/// More databases than anybody has. A server that never stops answering must not fill the memory.
+const MOST_ROWS: usize = 10_000;
 
 /// Every name says its schema: a database's search path may lead elsewhere first.
 const VERSION: &str = "SELECT pg_catalog.current_setting('server_version')";
@@ -53,10 +55,10 @@ impl TargetInspector for PostgresExecutor {
 
 /// The first column of all rows.
 async fn texts(session: &Session, query: &str) -> Result<Vec<String>, ExecutionError> {
-    let messages = session.client.simple_query(query).await.map_err(|error| while_configuring(&error))?;
-    let value = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
-    };
-    Ok(messages.iter().filter_map(value).collect())
+    let found =
+        rows(&session.client, query, MOST_ROWS + 1).await.map_err(|error| while_configuring(&error))?;
+    if found.len() > MOST_ROWS {
+        return Err(Failure::Unexpected.into());
+    }
+    Ok(found.iter().filter_map(|row| row.get(0)).map(str::to_owned).collect())
 }

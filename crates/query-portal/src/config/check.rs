@@ -1,5 +1,7 @@
 //! What is wrong with settings that could be read.
 
+use pg_tls::{Authorities, Check};
+
 use super::Config;
 
 /// In seconds. Nobody means more, and times in the far future cannot be computed with.
@@ -43,6 +45,7 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
             mistakes.push(format!("{key} must be at most {TEN_YEARS}"));
         }
     }
+    mistakes.extend(authorities(config));
     mistakes.extend(config.cors().err().map(|error| error.to_string()));
     if config.secrets.env_prefixes.iter().any(|prefix| reaches_own_variables(prefix)) {
         mistakes.push(format!(
@@ -51,6 +54,19 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
         ));
     }
     mistakes
+}
+
+/// Files are read to see whether they can be. The system may have no authorities where no target asks for them.
+fn authorities(config: &Config) -> Vec<String> {
+    let known = config.target_authorities();
+    if known.is_empty() {
+        return vec!["targets.tls_authorities must name a file, or be [\"system\"]".to_owned()];
+    }
+    let files = known.into_iter().filter(|known| matches!(known, Authorities::File(_)));
+    files
+        .filter_map(|file| pg_tls::connector(&Check::Authority(vec![file])).err())
+        .map(|error| format!("targets.tls_authorities: {error}"))
+        .collect()
 }
 
 /// A reference that begins with this prefix could name a variable with a secret of the portal itself.

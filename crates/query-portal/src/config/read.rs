@@ -31,6 +31,9 @@ pub(super) fn read(figment: &Figment) -> anyhow::Result<Draft> {
         let path = error.path.join(".");
         let wrong = if SECRETS.contains(&path.as_str()) {
             "must be a text (between quotes in a file; in a variable also when it is all digits)".to_owned()
+        } else if error.path.len() == 1 {
+            // What was given may be the secret that belongs into the section.
+            "must be a section with keys, not a value".to_owned()
         } else {
             error.kind.to_string()
         };

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 /// Each line has a mistake; the key that has to be named follows.
-const MISTAKES: [(&str, &str, &str); 27] = [
+const MISTAKES: [(&str, &str, &str); 28] = [
     ("server", "listen = 'localhost'", "server.listen"),
     ("server", "workers = 0", "server.workers"),
     ("server", "lissten = '127.0.0.1:8080'", "server.lissten"),
@@ -27,6 +27,7 @@ const MISTAKES: [(&str, &str, &str); 27] = [
     ("execution", "reap_seconds = 0", "execution.reap_seconds"),
     ("secrets", "env_prefixes = ['TARGET_', '']", "secrets.env_prefixes"),
     ("secrets", "env_prefix = 'TARGET_'", "secrets.env_prefix:"),
+    ("targets", "tls_authorities = ['system', '/no/such/ca.pem']", "targets.tls_authorities"),
     ("rate_limit", "per_second = 0", "rate_limit.per_second"),
     ("rate_limit", "logins_per_minute = -3", "rate_limit.logins_per_minute"),
     ("log", "format = 'xml'", "log.format"),
@@ -108,6 +109,22 @@ fn mistakes_in_variables_are_told_with_the_same_names_and_without_secrets() {
         assert!(told.contains(expected), "{expected} in {told}");
     }
     assert!(!told.contains("4242424242"), "{told}");
+}
+
+#[test]
+fn a_secret_that_was_given_for_its_whole_section_is_not_shown() {
+    let variables = [
+        ("QUERY_PORTAL_DATABASE", "postgres://portal:hunter2@db.internal/portal"),
+        ("QUERY_PORTAL_AUTH", "hunter2"),
+        ("QUERY_PORTAL_LOG", "hunter2"),
+    ];
+    for told in
+        [refused(&["serve"], "", &variables), refused(&["config", "check"], "database = 'hunter2'\n", &[])]
+    {
+        assert!(told.contains("database: must be a section with keys"), "{told}");
+    }
+    let told = refused(&["config", "check"], "database = [['hunter2']]\nauth = ['hunter2']\n", &[]);
+    assert!(told.contains("auth: must be a section with keys"), "{told}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One session on a target: opened, looked at, used for one execution, closed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use domain::execution::{Credentials, ExecutionOrder, Notice};
 use domain::ports::ExecutionError;
 use domain::target::{Target, TlsMode};
 use domain::text::DatabaseName;
+use futures_util::TryStreamExt as _;
 use secrecy::ExposeSecret;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
@@ -133,10 +135,9 @@ impl Session {
         let carrier = Carrier::new(&endpoint.host, endpoint.port, tls.clone(), guard.clone());
         let (client, driver) = carrier.open(endpoint.config(timeout)).await?;
         let (facts, _platform_may_refuse) =
-            futures_util::future::join(client.simple_query(FACTS), client.batch_execute(CHECK_INTERVAL))
-                .await;
+            futures_util::future::join(rows(&client, FACTS, 1), client.batch_execute(CHECK_INTERVAL)).await;
         let facts = facts.map_err(|error| while_connecting(&error))?;
-        let row = first_row(&facts).ok_or(Failure::Unexpected)?;
+        let row = facts.first().ok_or(Failure::Unexpected)?;
         let text = |at| row.try_get(at).ok().flatten().ok_or(Failure::Unexpected);
         let number = |at| text(at)?.parse::<i32>().map_err(|_| Failure::Unexpected);
         let version = number(0)?;
@@ -236,8 +237,8 @@ impl Session {
                 AND EXTRACT(EPOCH FROM backend_start) OPERATOR(pg_catalog.=) {started}::pg_catalog.numeric"
         );
         loop {
-            let found = other.client.simple_query(&end).await.map_err(|error| while_configuring(&error))?;
-            if first_row(&found).is_none() {
+            let found = rows(&other.client, &end, 1).await.map_err(|error| while_configuring(&error))?;
+            if found.is_empty() {
                 break;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -254,11 +255,23 @@ impl Session {
     }
 }
 
-fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
-    messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    })
+/// The rows of a query, at most as many as asked for. It is read to its end for an error that comes late, and what is
+/// not asked for is not kept: no server may fill the memory.
+pub(crate) async fn rows(
+    client: &Client,
+    query: &str,
+    most: usize,
+) -> Result<Vec<SimpleQueryRow>, tokio_postgres::Error> {
+    let mut messages = pin!(client.simple_query_raw(query).await?);
+    let mut rows = vec![];
+    while let Some(message) = messages.try_next().await? {
+        if let SimpleQueryMessage::Row(row) = message
+            && rows.len() < most
+        {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
 }
 
 /// For settings where 0 would mean "no limit"; the server takes no more than an `int4`.

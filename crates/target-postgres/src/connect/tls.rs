@@ -13,20 +13,25 @@ pub(crate) enum Tls {
 }
 
 /// Makes TLS settings once per mode.
-#[derive(Default)]
 pub(crate) struct TlsSettings {
+    authorities: Vec<Authorities>,
     require: OnceLock<MakeRustlsConnect>,
     verify_ca: OnceLock<MakeRustlsConnect>,
     verify_full: OnceLock<MakeRustlsConnect>,
 }
 
 impl TlsSettings {
+    pub(crate) fn new(authorities: Vec<Authorities>) -> Self {
+        let [require, verify_ca, verify_full] = [const { OnceLock::new() }; 3];
+        Self { authorities, require, verify_ca, verify_full }
+    }
+
     pub(crate) fn of(&self, mode: TlsMode) -> Result<Tls, TlsError> {
         let (kept, check) = match mode {
             TlsMode::Disable => return Ok(Tls::Off),
             TlsMode::Require => (&self.require, Check::Nothing),
-            TlsMode::VerifyCa => (&self.verify_ca, Check::Authority(Authorities::System)),
-            TlsMode::VerifyFull => (&self.verify_full, Check::AuthorityAndHost(Authorities::System)),
+            TlsMode::VerifyCa => (&self.verify_ca, Check::Authority(self.authorities.clone())),
+            TlsMode::VerifyFull => (&self.verify_full, Check::AuthorityAndHost(self.authorities.clone())),
         };
         if let Some(made) = kept.get() {
             return Ok(Tls::On(made.clone()));

@@ -2,14 +2,20 @@
 
 use domain::ports::ExecutionError;
 use domain::target::TlsMode;
+use pg_tls::Authorities;
+use target_postgres::{PostgresExecutor, PostgresExecutorConfig};
 use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{Db, PASSWORD};
 
-/// For `localhost`, signed by an authority whose key is gone. The key below opens nothing but this test.
+/// For `localhost`, signed by the authority below. The keys of both authorities are gone, and the key of the server
+/// opens nothing but this test.
 const CERTIFICATE: &str = include_str!("certificates/server.pem");
 const KEY: &str = include_str!("certificates/server.key");
+
+const AUTHORITY: &str = include_str!("certificates/authority.pem");
+const STRANGER: &str = include_str!("certificates/stranger.pem");
 
 pub(super) async fn server_with_tls(role: &str) -> dev_stack::EphemeralPostgres {
     let server = dev_stack::EphemeralPostgres::start().unwrap();
@@ -62,6 +68,56 @@ async fn each_mode_asks_for_what_it_says() {
         assert!(matches!(outcome.error(), ExecutionError::Unavailable { .. }), "{:?}", outcome.result);
         let text = format!("{:?}", outcome.error());
         assert!(text.contains("certificate"), "{text}");
+    }
+    db.finish().await;
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_known_when_its_file_is_named() {
+    let mut db = Db::cold().await;
+    let server = server_with_tls(&db.role).await;
+    db.target.port = server.port();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        Authorities::File(file)
+    };
+    let own = file("own.pem", AUTHORITY);
+    let stranger = file("stranger.pem", STRANGER);
+    let bundle = file("bundle.pem", &format!("{STRANGER}\n{AUTHORITY}"));
+    let tries = [
+        (TlsMode::VerifyFull, "localhost", vec![own.clone()], None),
+        (TlsMode::VerifyFull, "localhost", vec![stranger.clone(), own.clone()], None),
+        (TlsMode::VerifyFull, "localhost", vec![bundle], None),
+        (TlsMode::VerifyFull, "127.0.0.1", vec![own.clone()], Some("not valid for name")),
+        (TlsMode::VerifyFull, "localhost", vec![stranger.clone()], Some("UnknownIssuer")),
+        (TlsMode::VerifyCa, "127.0.0.1", vec![own], None),
+        (TlsMode::VerifyCa, "127.0.0.1", vec![stranger], Some("UnknownIssuer")),
+        (
+            TlsMode::VerifyCa,
+            "127.0.0.1",
+            vec![Authorities::File("/no/such.pem".into())],
+            Some("/no/such.pem"),
+        ),
+    ];
+    for (mode, host, authorities, expected) in tries {
+        let given = format!("{mode:?} {host} {authorities:?}");
+        db.executor = PostgresExecutor::new(PostgresExecutorConfig {
+            authorities,
+            ..PostgresExecutorConfig::default()
+        });
+        (db.target.tls, db.target.host) = (mode, host.to_owned());
+        let mut order = db.order("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()");
+        order.database = domain::text::DatabaseName::parse("postgres").unwrap();
+        let outcome = db.run_order(&order, CancellationToken::new()).await;
+        match expected {
+            None => assert_eq!(outcome.lines(), ["[true]"], "{given}"),
+            Some(expected) => {
+                let text = format!("{:?}", outcome.error());
+                assert!(text.contains(expected), "{given}: {text}");
+            }
+        }
     }
     db.finish().await;
 }

@@ -1,0 +1,1 @@
+DROP INDEX query_requests_by_pod_and_status;
