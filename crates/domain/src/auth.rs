@@ -44,7 +44,7 @@ pub struct PresentedToken {
     pub hash: TokenHash,
 }
 
-/// The password hash that a login was checked against, so that a password which changes meanwhile is noticed.
+/// The password hash that a password was checked against, so that a password which changes meanwhile is noticed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifiedHash(pub String);
 
@@ -52,6 +52,16 @@ impl fmt::Debug for VerifiedHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VerifiedHash(..)")
     }
+}
+
+/// What people prove who change their own account: that they know its password, in a session of theirs. Both have to
+/// hold still at the moment at which the change is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OwnerProof {
+    /// What the password was checked against.
+    pub verified: VerifiedHash,
+    /// The session of the call.
+    pub session: SessionId,
 }
 
 /// A login that is about to be stored.

@@ -33,4 +33,9 @@ impl Pod {
         replace(&mut after.active, change.active);
         after
     }
+
+    /// Whether it names this address as its manager's.
+    pub fn is_led_by(&self, email: &Email) -> bool {
+        self.manager_email.as_ref() == Some(email)
+    }
 }

@@ -1,6 +1,7 @@
 //! Who may do what. Every use case asks here, and nothing else decides.
 
 use crate::ids::PodId;
+use crate::pod::Pod;
 use crate::request::Request;
 use crate::target::Target;
 use crate::user::{Actor, Permission, Role};
@@ -54,8 +55,10 @@ pub enum Denied {
         "Nobody changes their own roles, POD or activity, or sets their own password this way. Ask another admin."
     )]
     OwnAccount,
-    #[error("The account has or would get permissions that your own roles do not include.")]
+    #[error("The account has or would get permissions or PODs that you do not have yourself. Ask an admin.")]
     StrongerAccount,
+    #[error("Only who belongs to a POD or leads it, or an admin, may change who leads it. Ask an admin.")]
+    ForeignLeader,
 }
 
 /// Whether a person may do something with a request.
@@ -99,12 +102,38 @@ pub fn sees_target(actor: &Actor, target: &Target) -> bool {
     actor.may(Permission::ManageTargets) || target.pods.iter().any(|pod| actor.belongs_to_or_leads(pod))
 }
 
-/// Whether a person may set up an account with these roles, or change one from or to them: who manages people must
-/// not become stronger by it, neither directly nor through an account that they can enter.
-pub fn hand_out<'a>(actor: &Actor, roles: impl IntoIterator<Item = &'a Role>) -> Result<(), Denied> {
+/// Whether a person may set up an account with these roles and PODs, or change one from or to them: who manages people
+/// must not become stronger by it, neither directly nor through an account that they can enter. So everything that the
+/// account may do, the person has to be able to do themselves: the roles must permit nothing that theirs do not, and
+/// every POD, of which it is a member or which it leads, must be one of theirs. PODs bound nobody whose permissions
+/// reach beyond all of them: admins.
+pub fn hand_out<'a>(
+    actor: &Actor,
+    roles: impl IntoIterator<Item = &'a Role>,
+    pods: impl IntoIterator<Item = &'a PodId>,
+) -> Result<(), Denied> {
     permission(actor, Permission::ManageUsers)?;
-    let covered = roles.into_iter().all(|role| actor.permissions.covers(&role.permissions));
+    let covered = roles.into_iter().all(|role| actor.permissions.covers(&role.permissions))
+        && pods.into_iter().all(|pod| reaches(actor, pod));
     when(covered, Denied::StrongerAccount)
+}
+
+/// Whether a person may change a POD as far as that decides who leads it: by naming another manager, or by switching a
+/// POD off or on that has one. With it they could give its power to themselves or to an account that they can enter,
+/// or take it from an account in order to enter it. So only those may who are in the POD or lead it already, and those
+/// whose permissions reach beyond all PODs. A new POD is nobody's yet.
+pub fn change_leader(actor: &Actor, before: Option<&Pod>, after: &Pod) -> Result<(), Denied> {
+    permission(actor, Permission::ManagePods)?;
+    let leads = |pod: &Pod| pod.manager_email.clone().map(|email| (email, pod.active));
+    let same = before.and_then(leads) == leads(after);
+    when(same || reaches(actor, &after.id), Denied::ForeignLeader)
+}
+
+/// Whether a person can do for a POD whatever their roles permit. Membership and leadership matter to nothing but
+/// these permissions, so whoever has them all is bound by no POD.
+fn reaches(actor: &Actor, pod: &PodId) -> bool {
+    let beyond = [Permission::ReadAllRequests, Permission::DecideAllRequests, Permission::ManageTargets];
+    beyond.into_iter().all(|permission| actor.may(permission)) || actor.belongs_to_or_leads(pod)
 }
 
 fn sees(actor: &Actor, request: &Request) -> bool {

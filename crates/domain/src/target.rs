@@ -1,10 +1,15 @@
 //! Targets: the database servers that requests run against, and the limits that hold there.
 
+mod databases;
+
 use std::time::Duration;
 
-use crate::Timestamp;
 use crate::ids::{InstanceId, PodId};
-use crate::text::{DatabaseName, DisplayName};
+use crate::text::DisplayName;
+
+pub use databases::{
+    DatabaseChange, DatabaseSource, LastSync, SyncAttempt, SyncChanges, SyncOutcome, TargetDatabase,
+};
 
 /// The kind of server behind a target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -214,67 +219,4 @@ pub(crate) fn replace<T>(place: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *place = new;
     }
-}
-
-/// A database on a target, as known to the portal.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TargetDatabase {
-    pub name: DatabaseName,
-    pub description: Option<String>,
-    pub source: DatabaseSource,
-    pub active: bool,
-    pub last_seen_at: Option<Timestamp>,
-}
-
-/// How the portal learnt of a database.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DatabaseSource {
-    Synced,
-    Manual,
-}
-
-impl DatabaseSource {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Synced => "synced",
-            Self::Manual => "manual",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Synced, Self::Manual].into_iter().find(|s| s.as_str() == text)
-    }
-}
-
-/// What an admin says about a database.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DatabaseEntry {
-    pub name: DatabaseName,
-    pub description: Option<String>,
-    pub active: bool,
-}
-
-/// What a look at the target's list of databases gave.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SyncOutcome {
-    /// The databases that the portal's role may connect to.
-    Succeeded(Vec<DatabaseName>),
-    /// A sentence for admins.
-    Failed(String),
-}
-
-/// What a sync did to the portal's list, each sorted.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct SyncChanges {
-    pub added: Vec<DatabaseName>,
-    pub reactivated: Vec<DatabaseName>,
-    pub deactivated: Vec<DatabaseName>,
-}
-
-/// When the databases of a target were last looked up.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LastSync {
-    pub at: Timestamp,
-    /// A sentence for admins; `None` after a success.
-    pub error: Option<String>,
 }

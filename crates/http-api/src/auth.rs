@@ -1,7 +1,7 @@
 //! Who is calling: the middleware that checks the access token, and what handlers see of its answer.
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, USER_AGENT};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -11,18 +11,19 @@ use domain::services::{Authority, Caller};
 use domain::user::{Channel, Origin, Permission};
 use std::future::{Ready, ready};
 
+use crate::body;
 use crate::error::Problem;
 use crate::server::Api;
 
 /// Longest user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 300;
 
-/// Lets nobody through without a good access token. Runs before a handler reads anything of the body.
+/// Lets nobody through without a good access token.
 pub(crate) async fn require_token(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    match authenticate(&request).await {
+    match admit(&mut request).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             Ok(next.call(request).await?.map_into_left_body())
@@ -31,8 +32,22 @@ pub(crate) async fn require_token(
     }
 }
 
-async fn authenticate(request: &ServiceRequest) -> Result<Caller, Problem> {
-    let api = request.app_data::<Data<Api>>().expect("the app is always built with its Api");
+/// Nobody reads the body of somebody unknown. It takes its time to arrive, in which the caller may lose their session
+/// or their roles: who they are is asked again when all of it is here. That happens for every route, whatever its
+/// handler makes of the body, so that none can forget it.
+async fn admit(request: &mut ServiceRequest) -> Result<Caller, Problem> {
+    let api = request.app_data::<Data<Api>>().cloned().expect("the app is always built with its Api");
+    let caller = authenticate(&api, request).await?;
+    let payload = request.take_payload();
+    if matches!(payload, Payload::None) {
+        return Ok(caller);
+    }
+    let bytes = body::receive(payload, api.body_time_limit).await?;
+    request.set_payload(Payload::from(bytes));
+    Ok(api.authentication.confirm(caller.token).await?)
+}
+
+async fn authenticate(api: &Api, request: &ServiceRequest) -> Result<Caller, Problem> {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = header.and_then(bearer) else {
         return Err(Problem::unauthenticated(
@@ -66,7 +81,7 @@ impl FromRequest for Authenticated {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let caller = request.extensions().get::<Caller>().cloned();
         ready(caller.map(Self).ok_or_else(|| {
             // Only reached when a route was registered outside of the middleware's reach: refuse.

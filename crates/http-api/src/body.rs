@@ -2,21 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::time::Duration;
 
+use actix_web::body::{BodyStream, to_bytes_limited};
+use actix_web::dev::Payload;
 use actix_web::error::QueryPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::web::{Bytes, Payload};
+use actix_web::rt::time::timeout;
+use actix_web::web::{Bytes, Data};
 use actix_web::{FromRequest, HttpRequest};
-use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use garde::Validate;
 use serde::de::DeserializeOwned;
 
 use crate::error::{FieldProblem, Problem};
+use crate::server::Api;
 
 /// 8 MiB: the largest text (2 MiB) with room for escapes.
 pub(crate) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a body may take to arrive: the largest one does at 2.3 Mbit/s.
+pub const BODY_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A body that was read but not looked at: authorisation comes first, then [`JsonBody::parse`].
 #[derive(Debug)]
@@ -29,28 +36,36 @@ impl FromRequest for JsonBody {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut actix_web::dev::Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let content_type =
             request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let is_json =
             content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json"));
-        let payload = Payload::from_request(request, payload);
-        Box::pin(async move {
-            let mut payload = payload.await.map_err(|_| unreadable())?;
-            let mut bytes = Vec::new();
-            while let Some(part) = payload.next().await {
-                let part = part.map_err(|_| unreadable())?;
-                if bytes.len() + part.len() > MAX_BODY_BYTES {
-                    return Err(Problem::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "body_too_large",
-                        format!("The body is larger than {MAX_BODY_BYTES} bytes."),
-                    ));
-                }
-                bytes.extend_from_slice(&part);
-            }
-            Ok(Self { bytes: Bytes::from(bytes), is_json })
-        })
+        let api = request.app_data::<Data<Api>>().expect("the app is always built with its Api");
+        // On protected routes it is here already: the middleware in `auth` has read it.
+        let (payload, limit) = (payload.take(), api.body_time_limit);
+        Box::pin(async move { Ok(Self { bytes: receive(payload, limit).await?, is_json }) })
+    }
+}
+
+/// Reads a body to its end, if that is neither too many bytes nor too long a time away.
+pub(crate) async fn receive(payload: Payload, limit: Duration) -> Result<Bytes, Problem> {
+    match timeout(limit, to_bytes_limited(BodyStream::new(payload), MAX_BODY_BYTES)).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(_))) => Err(unreadable()),
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("The body is larger than {MAX_BODY_BYTES} bytes."),
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            format!(
+                "The body did not arrive within {} seconds, so nothing was done. Send the call again.",
+                limit.as_secs_f32()
+            ),
+        )),
     }
 }
 

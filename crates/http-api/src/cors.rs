@@ -9,7 +9,7 @@ use actix_web::http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
 };
 use actix_web::middleware::Condition;
-use url::Url;
+use url::{Host, Url};
 
 use crate::headers::REQUEST_ID;
 use crate::idempotency;
@@ -27,7 +27,7 @@ const REMEMBERED: usize = 3_600;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AllowedOrigins(Vec<String>);
 
-/// What was given is not an origin as browsers write it.
+/// What was given is not an origin as browsers write it. A name or password in it is left out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{given}\" is not an origin: {instead}")]
 pub struct InvalidOrigin {
@@ -41,7 +41,7 @@ impl AllowedOrigins {
         let invalid: Vec<InvalidOrigin> = origins
             .iter()
             .filter_map(|origin| {
-                invalid(origin).map(|instead| InvalidOrigin { given: origin.clone(), instead })
+                invalid(origin).map(|instead| InvalidOrigin { given: without_user(origin), instead })
             })
             .collect();
         if invalid.is_empty() { Ok(Self(origins.to_vec())) } else { Err(invalid) }
@@ -51,7 +51,8 @@ impl AllowedOrigins {
 /// Why a text is no origin, and what to write instead. Browsers send lowercase letters, no usual port and no path, and
 /// what they send is compared as it is.
 fn invalid(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url =
+        Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && is_one_host(url));
     match url.map(|url| url.origin().ascii_serialization()) {
         None => {
             Some("write http:// or https:// with a host, one for each origin; * is not possible".to_owned())
@@ -59,6 +60,22 @@ fn invalid(text: &str) -> Option<String> {
         Some(origin) if origin != text => Some(format!("write {origin}")),
         Some(_) => None,
     }
+}
+
+/// The parser takes more than names for a host, such as `*.example.com`: that looks like a pattern and matches nothing.
+fn is_one_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'))
+        }
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
+    }
+}
+
+/// What stands before an `@` may hold a password.
+fn without_user(text: &str) -> String {
+    text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, rest)| format!("...@{rest}"))
 }
 
 /// Without an origin nothing is added to any answer.
@@ -99,6 +116,14 @@ mod tests {
             "ftp://a.example",
             "file:///etc",
             "https://*.example.com x",
+            "https://*.example.com",
+            "https://*",
+            "https://a{b}.example",
+            "https://a_b.example",
+            "https://a,b.example",
+            "https://a;b.example",
+            "https://(a|b).example",
+            "https://a.example,https://b.example",
             "https://",
         ] {
             let errors = AllowedOrigins::parse(&[bad.to_owned()]).unwrap_err();
@@ -115,12 +140,31 @@ mod tests {
             ("http://a.example:80", "http://a.example"),
             ("HTTPS://A.example", "https://a.example"),
             ("https://user:secret@a.example", "https://a.example"),
+            ("https://[2001:DB8::1]", "https://[2001:db8::1]"),
             ("https://bücher.example", "https://xn--bcher-kva.example"),
             (" https://a.example", "https://a.example"),
         ] {
             let errors = AllowedOrigins::parse(&[given.to_owned()]).unwrap_err();
             assert_eq!(errors[0].instead, format!("write {instead}"));
         }
+    }
+
+    #[test]
+    fn a_password_in_what_was_given_is_not_told() {
+        for given in [
+            "https://user:secret@a.example",
+            "https://user:sec@secret@a.example",
+            "https://secret@a.example/",
+            "user:secret@a.example",
+            "https://user:secret@",
+            "https://user:secret@*.example",
+            "ftp://user:secret@a.example",
+        ] {
+            let errors = AllowedOrigins::parse(&[given.to_owned()]).unwrap_err();
+            assert!(!format!("{} {errors:?}", errors[0]).contains("secret"), "{errors:?}");
+        }
+        let errors = AllowedOrigins::parse(&["https://user:secret@a.example".to_owned()]).unwrap_err();
+        assert_eq!(errors[0].to_string(), "\"...@a.example\" is not an origin: write https://a.example");
     }
 
     #[test]

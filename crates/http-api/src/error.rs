@@ -195,6 +195,10 @@ impl ResponseError for Problem {
         if let Some(methods) = &self.aside.allow {
             response.insert_header((ALLOW, methods.as_str()));
         }
+        if self.status_code() == StatusCode::REQUEST_TIMEOUT {
+            // What is still to come of the call is not the next one.
+            response.force_close();
+        }
         if self.status_code() == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
@@ -233,6 +237,7 @@ impl From<domain::policy::Denied> for Problem {
             Denied::PodWithoutAccess => "pod_without_access",
             Denied::OwnAccount => "own_account",
             Denied::StrongerAccount => "stronger_account",
+            Denied::ForeignLeader => "foreign_leader",
         };
         Self::new(StatusCode::FORBIDDEN, code, denied.to_string())
     }

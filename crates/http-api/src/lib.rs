@@ -20,6 +20,7 @@ mod rate_limit;
 mod routes;
 mod server;
 
+pub use body::BODY_TIME_LIMIT;
 pub use cors::{AllowedOrigins, InvalidOrigin};
 pub use jwt::{JwtAccessTokens, JwtSettings, WeakKey};
 pub use openapi::document as openapi_document;

@@ -9,6 +9,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
+use crate::body::BODY_TIME_LIMIT;
 use crate::error::PROBLEM_JSON;
 use crate::server::routes;
 
@@ -51,8 +52,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Rate limits and outages are nobody's own.
+/// Slow bodies, rate limits and outages are nobody's own.
 fn add_what_any_call_may_meet(path: &str, operation: &mut Operation) {
+    let has_body = operation.request_body.is_some();
     let responses = &mut operation.responses.responses;
     let mut add = |status: &str, description: &str| {
         let later = HeaderBuilder::new()
@@ -60,13 +62,14 @@ fn add_what_any_call_may_meet(path: &str, operation: &mut Operation) {
             .description(Some("Try again after so many seconds"))
             .build();
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let response = ResponseBuilder::new()
-            .description(description)
-            .content(PROBLEM_JSON, problem)
-            .header(RETRY_AFTER.as_str(), later)
-            .build();
-        responses.insert(status.to_owned(), RefOr::T(response));
+        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem);
+        let response = if status == "408" { response } else { response.header(RETRY_AFTER.as_str(), later) };
+        responses.insert(status.to_owned(), RefOr::T(response.build()));
     };
+    if has_body {
+        let seconds = BODY_TIME_LIMIT.as_secs();
+        add("408", &format!("`body_too_slow`: the body did not arrive within {seconds} seconds"));
+    }
     if !path.starts_with("/health/") {
         add("429", "`rate_limited`");
     }

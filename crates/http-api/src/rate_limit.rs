@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix_web::Error;
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use governor::clock::{Clock as _, DefaultClock};
@@ -76,17 +77,40 @@ fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// The limit on everything but `OPTIONS`, inside of CORS: a page of an allowed origin can read that it has to wait.
 pub(crate) async fn limit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let api = request.app_data::<Data<Api>>().cloned().expect("the app is always built with its Api");
+    let checked = if request.method() == Method::OPTIONS { Ok(()) } else { check(&request) };
+    unless_too_many(checked, request, next).await
+}
+
+/// The limit on `OPTIONS`, outside of CORS, which answers preflights itself.
+pub(crate) async fn limit_options(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let checked = if request.method() == Method::OPTIONS { check(&request) } else { Ok(()) };
+    unless_too_many(checked, request, next).await
+}
+
+fn check(request: &ServiceRequest) -> Result<(), Problem> {
+    let api = request.app_data::<Data<Api>>().expect("the app is always built with its Api");
     // As the router reads it: an escaped letter makes no other address.
     let path = request.match_info().as_str();
     let login = matches!(path, "/api/auth/login" | "/api/auth/refresh" | "/api/auth/password");
+    // A preflight of a login tries no password.
+    let login = login && request.method() != Method::OPTIONS;
     let health = matches!(path, "/health/live" | "/health/ready");
-    let checked =
-        request.peer_addr().filter(|_| !health).map_or(Ok(()), |peer| api.limiter.check(peer.ip(), login));
+    request.peer_addr().filter(|_| !health).map_or(Ok(()), |peer| api.limiter.check(peer.ip(), login))
+}
+
+async fn unless_too_many<B: MessageBody + 'static>(
+    checked: Result<(), Problem>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     match checked {
         Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
         Err(problem) => Ok(request.error_response(problem).map_into_right_body()),

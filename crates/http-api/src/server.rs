@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -39,6 +40,7 @@ pub struct Api {
     pub(crate) health: HealthPort,
     pub(crate) ids: IdsPort,
     pub(crate) limiter: Limiter,
+    pub(crate) body_time_limit: Duration,
     pub(crate) cors: AllowedOrigins,
 }
 
@@ -52,6 +54,8 @@ pub struct ApiSettings {
     pub administration: Administration,
     pub connections: Connections,
     pub rate_limits: RateLimits,
+    /// How long a caller may take to send a body; [`crate::BODY_TIME_LIMIT`] but in tests.
+    pub body_time_limit: Duration,
     pub cors: AllowedOrigins,
 }
 
@@ -67,6 +71,7 @@ impl Api {
             health: HealthPort(health),
             ids: IdsPort(ids),
             limiter: Limiter::new(settings.rate_limits),
+            body_time_limit: settings.body_time_limit,
             cors: settings.cors,
         }
     }
@@ -124,6 +129,7 @@ pub fn app(
         .wrap(from_fn(rate_limit::limit))
         .wrap(from_fn(alias::rewrite))
         .wrap(cors)
+        .wrap(from_fn(rate_limit::limit_options))
         .wrap(from_fn(headers::decorate))
         .wrap(from_fn(head::answer))
 }

@@ -9,7 +9,7 @@ use domain::audit::AuditEntry;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::{Directory, DirectoryError, StoreError};
-use domain::target::{DatabaseEntry, LastSync, SyncChanges, SyncOutcome, Target, TargetDatabase};
+use domain::target::{LastSync, SyncAttempt, SyncChanges, Target, TargetDatabase};
 use domain::text::DatabaseName;
 use futures_util::FutureExt;
 
@@ -189,11 +189,12 @@ impl Directory for PgDirectory {
     async fn put_database(
         &self,
         id: &InstanceId,
-        entry: &DatabaseEntry,
+        before: Option<&TargetDatabase>,
+        after: &TargetDatabase,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {
         let mut transaction = self.store.begin().await?;
-        let changed = syncs::put_database(&mut transaction, id, entry, audit.at).await;
+        let changed = syncs::put_database(&mut transaction, id, before, after, audit.at).await;
         finish(transaction, changed, audit).await
     }
 
@@ -210,11 +211,12 @@ impl Directory for PgDirectory {
     async fn record_sync(
         &self,
         id: &InstanceId,
-        outcome: &SyncOutcome,
+        attempt: &SyncAttempt,
         audit: &AuditEntry,
     ) -> Result<SyncChanges, DirectoryError> {
         let mut transaction = self.store.begin().await?;
-        let changed = syncs::record_sync(&mut transaction, id, outcome, audit.at).await;
-        finish(transaction, changed, audit).await
+        let changed = syncs::record_sync(&mut transaction, id, attempt).await;
+        let changes = changed.as_ref().cloned().unwrap_or_default();
+        finish(transaction, changed, &attempt.on_trail(audit, &changes)).await
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::Timestamp;
 use domain::auth::SessionInfo;
-use domain::ids::SessionId;
+use domain::ids::{SessionId, UserId};
 use uuid::Uuid;
 
 use crate::schema::refresh_tokens;
@@ -21,6 +22,20 @@ struct CurrentToken {
     ip_address: Option<String>,
     expires_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+}
+
+/// Whether a session is one of this person's and was not ended: what a presented access token of it is asked, too.
+pub(crate) async fn is_live(
+    connection: &mut AsyncPgConnection,
+    user: UserId,
+    session: SessionId,
+) -> QueryResult<bool> {
+    let current = refresh_tokens::table
+        .filter(refresh_tokens::user_id.eq(user.as_uuid()))
+        .filter(refresh_tokens::session_id.eq(session.as_uuid()))
+        .filter(refresh_tokens::rotated_at.is_null())
+        .filter(refresh_tokens::is_revoked.eq(false));
+    diesel::select(exists(current)).get_result(connection).await
 }
 
 /// The sessions with a token that is good for another rotation. A session began with the first of its tokens.

@@ -1,6 +1,7 @@
 //! What is known of the databases of a target, by hand and by looking, in the transaction of the caller.
 //!
-//! Whoever changes the list locks the instance first, so that a look and a person do not mix their changes.
+//! Whoever changes the list locks the instance first, and compares what it started from, so that looks and people do not
+//! undo or mix their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +11,13 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::Timestamp;
 use domain::ids::InstanceId;
 use domain::ports::{DirectoryError, StoreError};
-use domain::target::{DatabaseEntry, DatabaseSource, LastSync, SyncChanges, SyncOutcome, TargetDatabase};
+use domain::target::{DatabaseSource, LastSync, SyncAttempt, SyncChanges, SyncOutcome, TargetDatabase};
 use domain::text::DatabaseName;
 
 use crate::audit::text;
 use crate::error::store_error;
 use crate::schema::{database_instances, databases};
-use crate::target_rows::{DatabaseRow, lock_instance};
+use crate::target_rows::{DatabaseRow, find_database, lock_instance};
 
 const SUCCEEDED: &str = "succeeded";
 const FAILED: &str = "failed";
@@ -27,20 +28,29 @@ const BATCH: usize = 1_000;
 pub(crate) async fn put_database(
     connection: &mut AsyncPgConnection,
     id: &InstanceId,
-    entry: &DatabaseEntry,
+    before: Option<&TargetDatabase>,
+    after: &TargetDatabase,
     now: Timestamp,
 ) -> Result<(), DirectoryError> {
-    lock(connection, id).await?;
+    if !lock_instance(connection, id.as_str()).await.map_err(store_error)? {
+        return Err(DirectoryError::UnknownInstance(id.clone()));
+    }
+    // Read after the lock was given: only now nobody else changes it.
+    let stored = find_database(connection, id.as_str(), after.name.as_str()).await.map_err(store_error)?;
+    let stored = stored.map(DatabaseRow::read).transpose()?;
+    if stored.as_ref().map(TargetDatabase::decided) != before.map(TargetDatabase::decided) {
+        return Err(DirectoryError::Changed(format!("the database {} of {id}", after.name)));
+    }
     let said = (
-        databases::description.eq(entry.description.as_ref()),
-        databases::is_active.eq(entry.active),
-        databases::source.eq(DatabaseSource::Manual.as_str()),
+        databases::description.eq(after.description.as_ref()),
+        databases::is_active.eq(after.active),
+        databases::source.eq(after.source.as_str()),
         databases::updated_at.eq(now),
     );
     diesel::insert_into(databases::table)
         .values((
             databases::instance_id.eq(id.as_str()),
-            databases::name.eq(entry.name.as_str()),
+            databases::name.eq(after.name.as_str()),
             databases::created_at.eq(now),
             said,
         ))
@@ -66,19 +76,22 @@ pub(crate) async fn last_sync(connection: &mut AsyncPgConnection, id: &str) -> Q
 pub(crate) async fn record_sync(
     connection: &mut AsyncPgConnection,
     id: &InstanceId,
-    outcome: &SyncOutcome,
-    now: Timestamp,
+    attempt: &SyncAttempt,
 ) -> Result<SyncChanges, DirectoryError> {
-    lock(connection, id).await?;
-    let (status, error, changes) = match outcome {
+    let (revision, last) = lock_what_was_looked_at(connection, id).await?;
+    let began = attempt.started_at;
+    if revision != attempt.connection_revision || last.is_some_and(|last| last > began) {
+        return Err(DirectoryError::Changed(format!("the instance {id}")));
+    }
+    let (status, error, changes) = match &attempt.outcome {
         SyncOutcome::Succeeded(found) => {
-            (SUCCEEDED, None, bring_up_to_date(connection, id, found, now).await?)
+            (SUCCEEDED, None, bring_up_to_date(connection, id, found, began).await?)
         }
         SyncOutcome::Failed(error) => (FAILED, Some(text(error)), SyncChanges::default()),
     };
     diesel::update(database_instances::table.find(id.as_str()))
         .set((
-            database_instances::last_sync_at.eq(now),
+            database_instances::last_sync_at.eq(began),
             database_instances::last_sync_status.eq(status),
             database_instances::last_sync_error.eq(error),
         ))
@@ -88,12 +101,20 @@ pub(crate) async fn record_sync(
     Ok(changes)
 }
 
-async fn lock(connection: &mut AsyncPgConnection, id: &InstanceId) -> Result<(), DirectoryError> {
-    if lock_instance(connection, id.as_str()).await.map_err(store_error)? {
-        Ok(())
-    } else {
-        Err(DirectoryError::UnknownInstance(id.clone()))
-    }
+/// Locks an instance, and tells the revision of its connection and when the last look at it began.
+async fn lock_what_was_looked_at(
+    connection: &mut AsyncPgConnection,
+    id: &InstanceId,
+) -> Result<(i32, Option<DateTime<Utc>>), DirectoryError> {
+    let found = database_instances::table
+        .find(id.as_str())
+        .select((database_instances::connection_revision, database_instances::last_sync_at))
+        .for_no_key_update()
+        .get_result(connection)
+        .await
+        .optional()
+        .map_err(store_error)?;
+    found.ok_or_else(|| DirectoryError::UnknownInstance(id.clone()))
 }
 
 async fn bring_up_to_date(

@@ -18,6 +18,7 @@ use crate::audit::record;
 use crate::error::{store_error, violates};
 use crate::pool::PgStore;
 use crate::schema::{roles, user_roles, users};
+use crate::session_list::is_live;
 use crate::sessions::{end_sessions, lock_user};
 use crate::user_rows::{RoleRow, UserRow, find_user, roles_of};
 
@@ -173,6 +174,13 @@ async fn change(
     // Read after the lock was given: only now nobody else changes it.
     let (row, roles) =
         find_user(connection, id.as_uuid()).await.map_err(store_error)?.ok_or(UserError::NotFound)?;
+    if let Some(proof) = &update.proof {
+        let holds = row.password_hash == proof.verified.0
+            && is_live(connection, id, proof.session).await.map_err(store_error)?;
+        if !holds {
+            return Err(UserError::Changed);
+        }
+    }
     if decided(&row.read(roles)?) != decided(before) {
         return Err(UserError::Changed);
     }

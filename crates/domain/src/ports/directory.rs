@@ -6,7 +6,7 @@ use super::StoreError;
 use crate::audit::AuditEntry;
 use crate::ids::{InstanceId, PodId};
 use crate::pod::Pod;
-use crate::target::{DatabaseEntry, LastSync, SyncChanges, SyncOutcome, Target, TargetDatabase};
+use crate::target::{LastSync, SyncAttempt, SyncChanges, Target, TargetDatabase};
 use crate::text::DatabaseName;
 
 /// Why a change of the directory was not stored.
@@ -65,23 +65,30 @@ pub trait Directory: Send + Sync {
         id: &InstanceId,
         name: &DatabaseName,
     ) -> Result<Option<TargetDatabase>, StoreError>;
-    /// Adds a database or changes what is known of it. The entry is a manual one from then on.
+    /// Adds a database (`before` is `None`), or replaces what was read of it by what it shall be; both have the same
+    /// name. MUST refuse with [`DirectoryError::Changed`], and change nothing, when what is decided about the stored
+    /// entry ([`TargetDatabase::decided`]) is not that of `before` any more, and MUST leave when it was seen last.
     async fn put_database(
         &self,
         id: &InstanceId,
-        entry: &DatabaseEntry,
+        before: Option<&TargetDatabase>,
+        after: &TargetDatabase,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError>;
 
-    /// When and how the databases were last looked up on the server; `None` when they never were.
+    /// The last look at the databases on the server that was noted; `None` when there was none.
     async fn last_sync(&self, id: &InstanceId) -> Result<Option<LastSync>, StoreError>;
     /// Notes a sync. After a success: names that are not known MUST be added as synced and active entries, synced
     /// entries that the server still has MUST be active, those that it has no more MUST be inactive, and of manual
-    /// entries nothing but `last_seen_at` may change. After a failure the entries MUST stay as they are.
+    /// entries nothing but `last_seen_at` may change. After a failure the entries MUST stay as they are. The audit
+    /// entry MUST be written with what the sync changed ([`SyncAttempt::on_trail`]).
+    ///
+    /// MUST refuse with [`DirectoryError::Changed`], and write nothing, when the stored connection has another
+    /// revision than the one that was looked at, or when a look is noted already that began after this one.
     async fn record_sync(
         &self,
         id: &InstanceId,
-        outcome: &SyncOutcome,
+        attempt: &SyncAttempt,
         audit: &AuditEntry,
     ) -> Result<SyncChanges, DirectoryError>;
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::Timestamp;
 use crate::audit::AuditEntry;
-use crate::auth::{NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash};
+use crate::auth::{NewSession, OwnerProof, PresentedToken, Principal, Rotation, SessionInfo, TokenHash};
 use crate::ids::{PodId, SessionId, UserId};
 use crate::text::{DisplayName, Email};
 use crate::user::{Role, User};
@@ -49,6 +49,8 @@ pub struct UserUpdate {
     pub roles: Option<Vec<String>>,
     pub active: Option<bool>,
     pub password_hash: Option<String>,
+    /// Of people who change their own account; `None` when somebody changes another's, which needs none.
+    pub proof: Option<OwnerProof>,
 }
 
 /// An account with what a login is checked against.
@@ -74,8 +76,10 @@ pub trait UserStore: Send + Sync {
     async fn list(&self, after: Option<Email>, limit: u32) -> Result<Vec<User>, StoreError>;
 
     /// Changes an account as it was read. MUST refuse with [`UserError::Changed`], and change nothing, when the
-    /// stored name, POD, roles or activity are not those of `before` any more. A new password or a deactivation MUST
-    /// end all of its sessions at once. Writes the audit entry in the same transaction.
+    /// stored name, POD, roles or activity are not those of `before` any more, or when there is a proof and the stored
+    /// password hash is not the verified one any more, or the session of the proof has ended or is not of this
+    /// account. A new password or a deactivation MUST end all of its sessions at once. Writes the audit entry in the
+    /// same transaction.
     async fn update(&self, before: &User, update: &UserUpdate, audit: &AuditEntry) -> Result<(), UserError>;
 
     /// All roles by name.

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::Timestamp;
 use crate::audit::{AuditEntry, Entity, EntityKind};
 use crate::auth::{
-    AccessClaims, NewSession, PresentedToken, Principal, Rotation, SessionInfo, TokenHash, VerifiedHash,
+    AccessClaims, NewSession, OwnerProof, PresentedToken, Principal, Rotation, SessionInfo, TokenHash,
+    VerifiedHash,
 };
 use crate::ids::{SessionId, UserId};
 use crate::ports::{
@@ -210,7 +211,8 @@ impl Authentication {
     }
 
     /// Sets the caller's own password, which ends all of their sessions, this one too. Whoever found an open
-    /// session does not know the current password; a wrong one is put on the trail.
+    /// session does not know the current password; a wrong one is put on the trail. A password that somebody else set
+    /// meanwhile stays, and a session that was ended meanwhile changes nothing.
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -219,7 +221,7 @@ impl Authentication {
         origin: &Origin,
     ) -> Result<(), AuthError> {
         let found = self.users.find_by_email(&caller.user.email).await?.ok_or(AuthError::Ended)?;
-        let matches = self.passwords.verify(current, Some(found.password_hash)).await;
+        let matches = self.passwords.verify(current, Some(found.password_hash.clone())).await;
         let action = if matches { "user.password" } else { "session.password_failed" };
         let entry = AuditEntry {
             user: Some(caller.user.id),
@@ -234,8 +236,15 @@ impl Authentication {
             self.audit.record(entry).await?;
             return Err(AuthError::WrongPassword);
         }
-        let update =
-            UserUpdate { password_hash: Some(self.passwords.hash(new).await), ..UserUpdate::default() };
+        let update = UserUpdate {
+            password_hash: Some(self.passwords.hash(new).await),
+            // Checking and hashing take their time, and an admin may set the password or end the session meanwhile.
+            proof: Some(OwnerProof {
+                verified: VerifiedHash(found.password_hash),
+                session: caller.token.claims.session,
+            }),
+            ..UserUpdate::default()
+        };
         match self.users.update(&found.user, &update, &entry).await {
             Ok(()) => Ok(()),
             Err(UserError::Store(error)) => Err(error.into()),

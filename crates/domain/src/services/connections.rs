@@ -14,7 +14,7 @@ use crate::ports::{
     Inspection, StoreError, TargetInspector,
 };
 use crate::services::{Authority, error_chain};
-use crate::target::{CredentialSourceKind, Engine, SyncChanges, SyncOutcome, Target};
+use crate::target::{CredentialSourceKind, Engine, SyncAttempt, SyncChanges, SyncOutcome, Target};
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
 
@@ -53,6 +53,7 @@ pub struct TestReport {
 /// What a sync gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SyncReport {
+    /// When the look began.
     pub at: Timestamp,
     pub outcome: Result<SyncChanges, Failed>,
 }
@@ -82,13 +83,14 @@ impl Connections {
     ) -> Result<TestReport, ConnectionError> {
         let target = self.bound_target(authority, id).await?;
         let outcome = self.inspect(&target).await?;
-        let audit = self.entry(authority, "instance.test", id, outcome.as_ref().err(), origin);
+        let audit = self.entry(authority, "instance.test", id, code(outcome.as_ref().err()), origin);
         let at = audit.at;
         self.audit.record(audit).await?;
         Ok(TestReport { at, outcome })
     }
 
-    /// Brings the list of databases up to date with the server's.
+    /// Brings the list of databases up to date with the server's. When the connection was changed or a later look was
+    /// noted while this one lasted, the list stays, and the trail tells that a credential was used for nothing.
     pub async fn sync(
         &self,
         authority: &Authority<'_>,
@@ -96,15 +98,25 @@ impl Connections {
         origin: Origin,
     ) -> Result<SyncReport, ConnectionError> {
         let target = self.bound_target(authority, id).await?;
+        let started_at = self.clock.now();
         let looked = self.inspect(&target).await?;
-        let audit = self.entry(authority, "instance.sync", id, looked.as_ref().err(), origin);
-        let at = audit.at;
         let outcome = match &looked {
             Ok(inspection) => SyncOutcome::Succeeded(inspection.databases.clone()),
             Err(failed) => SyncOutcome::Failed(failed.message.clone()),
         };
-        let changes = self.directory.record_sync(id, &outcome, &audit).await?;
-        Ok(SyncReport { at, outcome: looked.map(|_| changes) })
+        let connection_revision = target.connection_revision;
+        let attempt = SyncAttempt { connection_revision, started_at, outcome };
+        let audit = self.entry(authority, "instance.sync", id, code(looked.as_ref().err()), origin.clone());
+        match self.directory.record_sync(id, &attempt, &audit).await {
+            Ok(changes) => Ok(SyncReport { at: started_at, outcome: looked.map(|_| changes) }),
+            Err(error) => {
+                if let DirectoryError::Changed(_) = error {
+                    let audit = self.entry(authority, "instance.sync", id, "changed_meanwhile", origin);
+                    self.audit.record(audit).await?;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     async fn bound_target(
@@ -155,7 +167,7 @@ impl Connections {
         authority: &Authority<'_>,
         action: &str,
         id: &InstanceId,
-        failed: Option<&Failed>,
+        outcome: &str,
         origin: Origin,
     ) -> AuditEntry {
         AuditEntry {
@@ -163,11 +175,16 @@ impl Connections {
             action: action.to_owned(),
             entity: Entity::new(EntityKind::Instance, id),
             old_values: None,
-            new_values: Some(json!({ "outcome": failed.map_or("succeeded", |failed| failed.code) })),
+            new_values: Some(json!({ "outcome": outcome })),
             origin,
             at: self.clock.now(),
         }
     }
+}
+
+/// How an attempt ended, for the trail.
+fn code(failed: Option<&Failed>) -> &'static str {
+    failed.map_or("succeeded", |failed| failed.code)
 }
 
 impl Failed {

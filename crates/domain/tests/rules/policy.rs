@@ -1,10 +1,11 @@
 //! Who may do what, as one table.
 
+use domain::pod::Pod;
 use domain::policy::{
-    Denied, RequestAction, Visibility, hand_out, on_request, sees_target, submit, visibility,
+    Denied, RequestAction, Visibility, change_leader, hand_out, on_request, sees_target, submit, visibility,
 };
 use domain::user::{Actor, Permission, PermissionSet, Role, roles};
-use testkit::builders::{actor, pod_id, request, target};
+use testkit::builders::{actor, pod, pod_id, request, target};
 
 use crate::table::aligned;
 
@@ -53,6 +54,7 @@ fn word(answer: Result<(), Denied>) -> String {
         Err(Denied::PodWithoutAccess) => "POD without access".to_owned(),
         Err(Denied::OwnAccount) => "own account".to_owned(),
         Err(Denied::StrongerAccount) => "stronger account".to_owned(),
+        Err(Denied::ForeignLeader) => "foreign leader".to_owned(),
     }
 }
 
@@ -72,15 +74,88 @@ fn nobody_hands_out_more_than_they_have_themselves() {
     let stronger: [&[&[&str]]; 4] =
         [&[&["users:*"]], &[&["requests:submit"], &["audit:read"]], &[&["modules:execute"]], &[&["*:*"]]];
     for permissions in covered {
-        assert_eq!(hand_out(&pat, &all(permissions)), Ok(()), "{permissions:?}");
+        assert_eq!(hand_out(&pat, &all(permissions), []), Ok(()), "{permissions:?}");
     }
     for permissions in stronger {
-        let answer = hand_out(&pat, &all(permissions));
+        let answer = hand_out(&pat, &all(permissions), []);
         assert_eq!(answer, Err(Denied::StrongerAccount), "{permissions:?}");
-        assert_eq!(hand_out(&root, &all(permissions)), Ok(()), "{permissions:?}");
+        assert_eq!(hand_out(&root, &all(permissions), []), Ok(()), "{permissions:?}");
     }
     let nobody = of_permissions(&["requests:*"]);
-    assert_eq!(hand_out(&nobody, &all(&[])), Err(Denied::Permission(Permission::ManageUsers)));
+    assert_eq!(hand_out(&nobody, &all(&[]), []), Err(Denied::Permission(Permission::ManageUsers)));
+}
+
+/// People who manage accounts and PODs, by what they may do besides and by whether PODs bound them. Their own POD is
+/// `payments`, and they lead `refunds`.
+fn who_set_up_pods() -> Vec<(&'static [&'static str], bool)> {
+    vec![
+        (&[], true),
+        (&["requests:submit", "requests:read-pod", "requests:decide-pod"], true),
+        (&["requests:read-all", "requests:decide-all"], true),
+        (&["requests:*"], true),
+        (&["requests:read-all", "targets:manage"], true),
+        (&["requests:decide-all", "targets:manage"], true),
+        (&["requests:read-all", "requests:decide-all", "targets:manage"], false),
+        (&["*:*"], false),
+    ]
+}
+
+fn who_leads_refunds(besides: &[&str]) -> Actor {
+    let permissions = ["users:manage", "pods:manage"].iter().chain(besides).copied();
+    let permissions = PermissionSet::from_strings(permissions);
+    Actor { permissions, ..actor("pat").leads("refunds").build() }
+}
+
+#[test]
+fn nobody_hands_out_a_pod_that_is_not_theirs() {
+    for (besides, bound) in who_set_up_pods() {
+        let pat = who_leads_refunds(besides);
+        let answer = |pods: &[&str]| {
+            let pods: Vec<_> = pods.iter().map(|pod| pod_id(pod)).collect();
+            hand_out(&pat, &[role(&[])], &pods)
+        };
+        for own in [&[][..], &["payments"], &["refunds"], &["payments", "refunds"]] {
+            assert_eq!(answer(own), Ok(()), "{besides:?} {own:?}");
+        }
+        let expected = if bound { Err(Denied::StrongerAccount) } else { Ok(()) };
+        for foreign in [&["orders"][..], &["payments", "orders"], &["orders", "refunds"]] {
+            assert_eq!(answer(foreign), expected, "{besides:?} {foreign:?}");
+        }
+    }
+}
+
+#[test]
+fn nobody_decides_who_leads_a_pod_that_is_not_theirs() {
+    for (besides, bound) in who_set_up_pods() {
+        let pat = who_leads_refunds(besides);
+        let expected = if bound { Err(Denied::ForeignLeader) } else { Ok(()) };
+        for (id, of_foreign) in [("payments", Ok(())), ("refunds", Ok(())), ("orders", expected)] {
+            let [free, graces, pats] = [
+                pod(id).build(),
+                pod(id).manager_email("grace").build(),
+                pod(id).manager_email("pat").build(),
+            ];
+            let off = |pod: &Pod| Pod { active: false, ..pod.clone() };
+            let decides = [(&free, &graces), (&graces, &free), (&graces, &pats), (&free, &pats)];
+            for (before, after) in decides {
+                assert_eq!(change_leader(&pat, Some(before), after), of_foreign, "{besides:?} {id}");
+            }
+            for (before, after) in [(off(&pats), pats.clone()), (graces.clone(), off(&graces))] {
+                assert_eq!(change_leader(&pat, Some(&before), &after), of_foreign, "{besides:?} {id}");
+            }
+            let described = Pod { description: Some("Cards".to_owned()), ..graces.clone() };
+            let others = [(&graces, &described), (&free, &off(&free)), (&off(&free), &free)];
+            for (before, after) in others {
+                assert_eq!(change_leader(&pat, Some(before), after), Ok(()), "{besides:?} {id}");
+            }
+        }
+        let new = |manager: &str| pod("new").manager_email(manager).build();
+        assert_eq!(change_leader(&pat, None, &pod("new").build()), Ok(()), "{besides:?}");
+        assert_eq!([new("pat"), new("grace")].map(|new| change_leader(&pat, None, &new)), [expected; 2]);
+    }
+    let nobody = of_permissions(&["requests:*"]);
+    let needs = Err(Denied::Permission(Permission::ManagePods));
+    assert_eq!(change_leader(&nobody, None, &pod("new").build()), needs);
 }
 
 fn table<const N: usize>(heading: [&str; N], row: impl Fn(&Actor) -> Vec<String>) -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::ids::{InstanceId, PodId};
 use domain::services::NewTarget;
 use domain::target::{
-    CredentialRef, CredentialSourceKind, DatabaseEntry, Engine, Limits, Target, TargetChange, TlsMode,
+    CredentialRef, CredentialSourceKind, DatabaseChange, Engine, Limits, Target, TargetChange, TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName};
 use garde::Validate;
@@ -147,20 +147,22 @@ pub(crate) struct BindBody {
     pub(crate) connection_revision: i32,
 }
 
-/// What is known of a database. Both may be left out.
+/// What an admin says about a database. A field that is left out stays as it is; `null` removes the description. A
+/// database that was not known yet is active, unless you say otherwise.
 #[derive(Deserialize, Validate, ToSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub(crate) struct DatabaseBody {
-    /// None when left out.
-    description: Option<String>,
-    /// Whether requests may name it; `true` when left out.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    description: Option<Option<String>>,
+    /// Whether requests may name it.
     active: Option<bool>,
 }
 
 impl DatabaseBody {
-    pub(crate) fn into_entry(self, name: DatabaseName) -> DatabaseEntry {
-        DatabaseEntry { name, description: self.description, active: self.active.unwrap_or(true) }
+    pub(crate) fn into_change(self, name: DatabaseName) -> DatabaseChange {
+        DatabaseChange { name, description: self.description, active: self.active }
     }
 }
 

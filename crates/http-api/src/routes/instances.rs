@@ -4,7 +4,6 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put};
 use domain::ids::InstanceId;
-use domain::ports::DirectoryError;
 use domain::services::Authority;
 use domain::target::{Target, TargetChange};
 use domain::text::DatabaseName;
@@ -165,14 +164,15 @@ pub(crate) async fn test_instance(
     Ok(Json(report.into()))
 }
 
-/// Bring the list of databases up to date with the server's. Databases that were entered by hand stay as they are.
+/// Bring the list of databases up to date with the server's. Databases that were entered by hand stay as they are, and
+/// all of them when the connection was changed or a later look was faster.
 #[utoipa::path(tag = "instances", params(("id" = String, Path)), responses(
     (status = 200, body = SyncView),
     (status = 400, body = Problem),
     (status = 401, body = Problem),
     (status = 403, description = "`permission`", body = Problem),
     (status = 404, body = Problem),
-    (status = 409, description = "`credentials_not_bound`", body = Problem),
+    (status = 409, description = "`credentials_not_bound`, `changed_meanwhile`", body = Problem),
 ))]
 #[post("/instances/{id}/sync")]
 pub(crate) async fn sync_databases(
@@ -187,7 +187,7 @@ pub(crate) async fn sync_databases(
     Ok(Json(report.into()))
 }
 
-/// Enter a database by hand, or say anew what is known of one. A sync leaves it as it is from then on.
+/// Enter a database by hand, or change what is known of one. A sync leaves it as it is from then on.
 #[utoipa::path(tag = "instances", params(("id" = String, Path), ("name" = String, Path)), request_body = DatabaseBody,
     responses(
         (status = 200, body = DatabaseView),
@@ -195,6 +195,7 @@ pub(crate) async fn sync_databases(
         (status = 401, body = Problem),
         (status = 403, description = "`permission`", body = Problem),
         (status = 404, body = Problem),
+        (status = 409, description = "`changed_meanwhile`", body = Problem),
         (status = 415, description = "`not_json`", body = Problem),
 ))]
 #[put("/instances/{id}/dbs/{name}")]
@@ -208,11 +209,9 @@ pub(crate) async fn put_database(
     let authority = caller.authority(Permission::ManageTargets)?;
     let id: InstanceId = path_id("id", &path.0)?;
     let name = DatabaseName::parse(&path.1).map_err(|error| Problem::field("name", error.to_string()))?;
-    let entry = body.parse_or_default::<DatabaseBody>()?.into_entry(name);
-    api.administration.put_database(&authority, &id, &entry, origin(&request)).await?;
-    let databases = api.directory.databases(&caller.0.actor, &id).await?;
-    let stored = databases.into_iter().find(|database| database.name == entry.name);
-    Ok(Json(stored.ok_or(DirectoryError::UnknownInstance(id))?.into()))
+    let change = body.parse_or_default::<DatabaseBody>()?.into_change(name);
+    let stored = api.administration.put_database(&authority, &id, change, origin(&request)).await?;
+    Ok(Json(stored.into()))
 }
 
 /// With what is known of its databases, for those who manage it.

@@ -36,7 +36,7 @@ pub(crate) async fn get_pod(
     (status = 201, body = PodView),
     (status = 400, description = "`validation`, `invalid_json`", body = Problem),
     (status = 401, body = Problem),
-    (status = 403, description = "`permission`", body = Problem),
+    (status = 403, description = "`permission`, `foreign_leader`", body = Problem),
     (status = 409, description = "`exists`", body = Problem),
     (status = 415, description = "`not_json`", body = Problem),
 ))]
@@ -59,7 +59,7 @@ pub(crate) async fn add_pod(
     (status = 200, body = PodView),
     (status = 400, description = "`validation`, `invalid_json`", body = Problem),
     (status = 401, body = Problem),
-    (status = 403, description = "`permission`", body = Problem),
+    (status = 403, description = "`permission`, `foreign_leader`", body = Problem),
     (status = 404, body = Problem),
     (status = 409, description = "`changed_meanwhile`", body = Problem),
     (status = 415, description = "`not_json`", body = Problem),
@@ -85,7 +85,7 @@ pub(crate) async fn change_pod(
     (status = 200, body = PodView),
     (status = 400, body = Problem),
     (status = 401, body = Problem),
-    (status = 403, description = "`permission`", body = Problem),
+    (status = 403, description = "`permission`, `foreign_leader`", body = Problem),
     (status = 404, body = Problem),
     (status = 409, description = "`changed_meanwhile`", body = Problem),
 ))]

@@ -130,7 +130,19 @@ async fn a_database_entered_by_hand_stays_as_it_is_said_to_be() {
     }
     "#);
     let hidden = portal.put_json("root", &uri, json!({ "active": false })).await.ok();
-    assert_eq!((&hidden["active"], &hidden["description"]), (&json!(false), &Value::Null));
+    assert_eq!((&hidden["active"], &hidden["description"]), (&json!(false), &json!("Mine.")));
+    for nothing in [json!({}), json!({ "active": null })] {
+        let answer = portal.put_json("root", &uri, nothing).await.ok();
+        assert_eq!(answer, hidden, "what is left out stays as it is, closed above all");
+    }
+    let bare = portal.put_json("root", &uri, json!({ "description": null })).await.ok();
+    assert_eq!((&bare["active"], &bare["description"]), (&json!(false), &Value::Null));
+    let entries = portal.store.audit_entries();
+    let entry =
+        entries.iter().rfind(|entry| entry.action == "instance.database").expect("it is on the trail");
+    let (old, new) = (entry.old_values.as_ref(), entry.new_values.as_ref());
+    assert_eq!(old.expect("there was something")["description"], "Mine.");
+    assert_eq!(new.expect("there is something")["description"], Value::Null);
     let listed = portal.get("ada", &format!("{ORDERS}/dbs")).await;
     assert!(!listed.text().contains("by hand"), "{}", listed.text());
     let nowhere = portal.put_json("root", "/api/instances/nothing/dbs/x", json!({})).await;

@@ -146,7 +146,7 @@ async fn failures_and_rate_limits_can_be_read_by_the_page_too() {
     let limited = portal.send(login()).await;
     assert_eq!((limited.verdict().as_str(), allowed(&limited)), ("429 rate_limited", Some(CONSOLE)));
     let preflight = portal.send(preflight(CONSOLE, "POST", "/api/auth/login")).await;
-    assert_eq!(preflight.status, 200, "a preflight counts for nothing");
+    assert_eq!(preflight.status, 200, "a preflight is no login");
     let submit = || {
         let call = TestRequest::post().uri("/api/queries").insert_header((ORIGIN, CONSOLE));
         call.insert_header((AUTHORIZATION, bearer.clone())).set_json(submission())
@@ -158,6 +158,35 @@ async fn failures_and_rate_limits_can_be_read_by_the_page_too() {
     portal.store.set_unavailable(true);
     let away = portal.send(submit()).await;
     assert_eq!((away.verdict().as_str(), allowed(&away)), ("503 unavailable", Some(CONSOLE)));
+}
+
+/// How many calls from one address are answered before one is not, and the answer to that one.
+async fn until_limited(portal: &Portal, call: impl Fn() -> TestRequest) -> (usize, Answer) {
+    for answered in 0..100 {
+        let peer = "192.0.2.1:1000".parse().expect("it is an address");
+        let answer = portal.send(call().peer_addr(peer)).await;
+        if answer.status == 429 {
+            return (answered, answer);
+        }
+    }
+    panic!("there is no end to it");
+}
+
+#[actix_web::test]
+async fn preflights_count_once_like_any_call_and_not_as_logins() {
+    let one = NonZeroU32::new(1).expect("it is not zero");
+    let rate_limits = RateLimits { per_second: one, logins_per_minute: one };
+    for (options, origin) in [(options(), Some(CONSOLE)), (Options::default(), None)] {
+        let portal = Portal::with(Options { rate_limits, ..options }).await;
+        let login = || preflight(CONSOLE, "POST", "/api/auth/login");
+        let (answered, limited) = until_limited(&portal, login).await;
+        assert!(answered >= 10, "a burst is ten times as many as in a second, not {answered}");
+        assert_eq!(limited.verdict(), "429 rate_limited");
+        let call = || TestRequest::get().uri("/api/auth/me").insert_header((ORIGIN, CONSOLE));
+        let (answered, limited) = until_limited(&portal, call).await;
+        assert!(answered < 10, "preflights have used up the burst");
+        assert_eq!(allowed(&limited), origin, "a page can read that it has to wait");
+    }
 }
 
 #[actix_web::test]

@@ -18,6 +18,8 @@ mod results;
 mod routes;
 mod secrecy;
 mod sessions;
+mod slow_bodies;
+mod socket;
 mod support;
 mod tokens;
 mod tour;

@@ -85,6 +85,7 @@ async fn every_operation_says_who_may_call_it_what_it_takes_and_what_it_answers(
             assert!(responses.contains_key("401"), "{place}");
         }
         assert_eq!(path.contains('{'), has_path_parameter(&operation), "{place}");
+        assert_eq!(responses.contains_key("408"), operation["requestBody"].is_object(), "{place}");
         assert_eq!(responses.contains_key("429"), !path.starts_with("/health/"), "{place}");
         assert_eq!(responses.contains_key("503"), path != "/health/live", "{place}");
         for (status, response) in responses {

@@ -130,6 +130,9 @@ async fn nobody_becomes_stronger_by_managing_people() {
     portal.store.set_roles(account("olga").id, &["hr", "viewer"]);
     let mut admin = new_user();
     admin["roles"] = json!(["admin"]);
+    let mut elsewhere = new_user();
+    elsewhere["roles"] = json!(["viewer"]);
+    elsewhere["podId"] = json!("search");
     let mut table = String::new();
     let answers = [
         ("olga creates an admin", portal.post("olga", "/api/users", admin).await),
@@ -144,6 +147,11 @@ async fn nobody_becomes_stronger_by_managing_people() {
             portal
                 .post("olga", &format!("{}/password", address("root")), json!({ "password": NEW_PASSWORD }))
                 .await,
+        ),
+        ("olga creates a viewer of another POD", portal.post("olga", "/api/users", elsewhere).await),
+        (
+            "olga sends a viewer to another POD",
+            portal.patch("olga", &address("vera"), json!({ "podId": "search" })).await,
         ),
         ("olga renames a viewer", portal.patch("olga", &address("vera"), json!({ "name": "Vera" })).await),
         (
@@ -172,6 +180,8 @@ async fn nobody_becomes_stronger_by_managing_people() {
     olga renames an admin: 403 stronger_account
     olga locks an admin out: 403 stronger_account
     olga enters an admin's account: 403 stronger_account
+    olga creates a viewer of another POD: 403 stronger_account
+    olga sends a viewer to another POD: 403 stronger_account
     olga renames a viewer: 200
     olga gives herself a role: 403 own_account
     root gives up a role: 403 own_account

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Portal, submission};
+use crate::support::{Portal, account, submission};
 
 #[actix_web::test]
 async fn a_pod_is_added_changed_switched_off_and_back_on() {
@@ -63,4 +63,20 @@ async fn a_pod_that_is_not_there_is_not_found() {
     for answer in answers {
         assert_eq!(answer.verdict(), "404 not_found");
     }
+}
+
+#[actix_web::test]
+async fn nobody_becomes_the_leader_of_a_pod_by_managing_pods() {
+    let portal = Portal::new().await;
+    portal.store.set_role("organiser", &["pods:manage", "requests:read-pod", "requests:decide-pod"]);
+    portal.store.set_roles(account("olga").id, &["organiser"]);
+    let own = json!({ "managerEmail": "olga@example.com" });
+    let answer = portal.patch("olga", "/api/pods/search", own.clone()).await;
+    assert_eq!(answer.verdict(), "403 foreign_leader");
+    let new = json!({ "id": "risk", "name": "Risk", "managerEmail": "olga@example.com" });
+    assert_eq!(portal.post("olga", "/api/pods", new).await.verdict(), "403 foreign_leader");
+    assert_eq!(portal.get("olga", "/api/auth/me").await.ok()["podIds"], json!(["payments"]));
+    let described = json!({ "description": "Finds things." });
+    assert_eq!(portal.patch("olga", "/api/pods/search", described).await.verdict(), "200");
+    assert_eq!(portal.patch("olga", "/api/pods/payments", own).await.verdict(), "200");
 }

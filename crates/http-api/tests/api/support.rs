@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::body::to_bytes;
 use actix_web::dev::Service as _;
@@ -104,6 +105,7 @@ pub(crate) struct Options {
     pub(crate) require_digest: bool,
     pub(crate) executor: Option<Arc<dyn TargetExecutor>>,
     pub(crate) cors: AllowedOrigins,
+    pub(crate) body_time_limit: Duration,
 }
 
 impl Default for Options {
@@ -114,6 +116,7 @@ impl Default for Options {
             require_digest: false,
             executor: None,
             cors: AllowedOrigins::default(),
+            body_time_limit: http_api::BODY_TIME_LIMIT,
         }
     }
 }
@@ -126,6 +129,7 @@ pub(crate) struct Portal {
     pub(crate) executor: Arc<FakeExecutor>,
     pub(crate) inspector: Arc<FakeInspector>,
     pub(crate) credentials: Arc<FakeCredentials>,
+    pub(crate) api: Data<Api>,
     worker: ExecutionWorker,
     service: Box<Service>,
     tokens: RefCell<HashMap<String, String>>,
@@ -145,8 +149,8 @@ impl Portal {
         let credentials = Arc::new(credentials);
         let worker = worker(&store, &clock, played, credentials.clone());
         let connections = connections(&store, &clock, &inspector, credentials.clone());
-        let api = api(&store, &clock, &reviewer, connections, &options);
-        let service = Rc::new(test::init_service(http_api::app(Data::new(api))).await);
+        let api = Data::new(api(&store, &clock, &reviewer, connections, &options));
+        let service = Rc::new(test::init_service(http_api::app(Data::clone(&api))).await);
         let service = move |request: TestRequest| {
             let service = Rc::clone(&service);
             async move {
@@ -165,6 +169,7 @@ impl Portal {
             executor,
             inspector,
             credentials,
+            api,
             worker,
             service: Box::new(service),
             tokens,
@@ -353,6 +358,7 @@ fn api(
         connections,
         rate_limits: options.rate_limits,
         cors: options.cors.clone(),
+        body_time_limit: options.body_time_limit,
     };
     Api::new(settings, store.health(), ids)
 }

@@ -1,7 +1,8 @@
 //! Mistakes in the configuration: found at start-up, each with the name of its key, and all of them at once.
 
 use std::fs;
-use std::process::Command;
+
+use super::harness::bare_command;
 
 /// Each line has a mistake; the key that has to be named follows.
 const MISTAKES: [(&str, &str, &str); 28] = [
@@ -40,8 +41,8 @@ fn refused(args: &[&str], toml: &str, variables: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portal.toml");
     fs::write(&file, toml).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_query-portal"));
-    command.env_clear().envs(variables.iter().copied()).arg("--config").arg(&file).args(args);
+    let mut command = bare_command();
+    command.envs(variables.iter().copied()).arg("--config").arg(&file).args(args);
     let output = command.output().unwrap();
     assert!(!output.status.success(), "{args:?} accepts {toml}");
     let text = String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
@@ -131,11 +132,7 @@ fn a_secret_that_was_given_for_its_whole_section_is_not_shown() {
 fn a_file_that_cannot_be_read_is_told_without_its_lines() {
     let told = refused(&["serve"], "[auth]\nsigning_key = \"hunter2\n", &[]);
     assert!(told.contains("line 2") && told.contains("portal.toml"), "{told}");
-    let output = Command::new(env!("CARGO_BIN_EXE_query-portal"))
-        .env_clear()
-        .args(["--config", "/no/such/portal.toml", "serve"])
-        .output()
-        .unwrap();
+    let output = bare_command().args(["--config", "/no/such/portal.toml", "serve"]).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("there is no configuration file /no/such/portal.toml"), "{told}");
 }

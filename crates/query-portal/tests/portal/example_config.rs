@@ -1,9 +1,10 @@
 //! `deploy/query-portal.example.toml`: it loads, names every key, and tells the true defaults.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::process::Output;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_query-portal");
+use super::harness::bare_command;
+
 const EXAMPLE: &str = include_str!("../../../../deploy/query-portal.example.toml");
 const DOCUMENTED: &str = include_str!("../../../../docs/configuration.md");
 
@@ -44,10 +45,7 @@ fn check(toml: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("query-portal.toml");
     std::fs::write(&file, toml).unwrap();
-    let mut command = Command::new(BINARY);
-    command.env_clear().arg("--config").arg(&file).args(["config", "check"]);
-    command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
-    command.output().unwrap()
+    bare_command().arg("--config").arg(&file).args(["config", "check"]).output().unwrap()
 }
 
 #[test]

@@ -14,6 +14,15 @@ pub(crate) const PASSWORD: &str = "a password for tests";
 pub(crate) const TARGET_PASSWORD: &str = "the-targets-own-secret";
 const BINARY: &str = env!("CARGO_BIN_EXE_query-portal");
 
+/// The binary without a single variable of ours.
+pub(crate) fn bare_command() -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear();
+    // Where instrumented code leaves its counts, when coverage is measured.
+    command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
+    command
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// See the module.
@@ -169,10 +178,8 @@ impl Installation {
 
     /// The binary with this installation's configuration and nothing else of ours.
     fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
-        command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
-        // Where instrumented code leaves its counts, when coverage is measured.
-        command.envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)));
+        let mut command = bare_command();
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -3,10 +3,10 @@
 use crate::database::TestDatabase;
 use domain::pod::Pod;
 use domain::ports::{AuditLog, Directory, Health, RequestStore, UserStore, UserUpdate};
-use domain::target::{DatabaseEntry, SyncOutcome, Target};
+use domain::target::{SyncAttempt, SyncOutcome, Target, TargetDatabase};
 use secrecy::ExposeSecret;
 use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgStore, StoreConfig, migrate};
-use testkit::builders::{database, pod, request, target, user};
+use testkit::builders::{at, database, database_name, pod, request, target, user};
 use tokio_postgres::{Client, NoTls};
 
 use crate::world::{Process, World, applied, approval, entry};
@@ -89,9 +89,12 @@ async fn administers(process: &Process) {
     let before = target("orders-db").build();
     let after = Target { pods: vec![], ..before.clone() };
     process.directory.change_target(&before, &after, &entry("instance.update")).await.unwrap();
-    let database = DatabaseEntry { name: database(), description: None, active: false };
-    process.directory.put_database(&before.id, &database, &entry("instance.database")).await.unwrap();
-    let looked = SyncOutcome::Succeeded(vec![]);
+    let known = process.directory.find_database(&before.id, &database()).await.unwrap();
+    let closed = TargetDatabase { active: false, ..known.clone().unwrap() };
+    let audit = entry("instance.database");
+    process.directory.put_database(&before.id, known.as_ref(), &closed, &audit).await.unwrap();
+    let outcome = SyncOutcome::Succeeded(vec![database_name("shop")]);
+    let looked = SyncAttempt { connection_revision: 1, started_at: at(0), outcome };
     process.directory.record_sync(&before.id, &looked, &entry("instance.sync")).await.unwrap();
     let before = pod("payments").build();
     let after = Pod { active: false, ..before.clone() };

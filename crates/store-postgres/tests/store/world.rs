@@ -135,15 +135,22 @@ impl StoreProbe for Probe {
             .0
             .client()
             .await
-            .query("SELECT user_id::text, action, entity_type, entity_id FROM audit_logs ORDER BY id", &[])
+            .query(
+                "SELECT user_id::text, action, entity_type, entity_id, old_values::text, new_values::text \
+                 FROM audit_logs ORDER BY id",
+                &[],
+            )
             .await
             .unwrap();
+        let values = |text: Option<&str>| text.map(|text| serde_json::from_str(text).unwrap());
         rows.iter()
             .map(|row| AuditRow {
                 user: row.get::<_, Option<String>>(0).map(|id| id.parse::<UserId>().unwrap()),
                 action: row.get(1),
                 entity_kind: row.get(2),
                 entity_id: row.get(3),
+                old_values: values(row.get(4)),
+                new_values: values(row.get(5)),
             })
             .collect()
     }

@@ -4,14 +4,12 @@ use domain::audit::EntityKind;
 use domain::ids::PodId;
 use domain::pod::Pod;
 use domain::ports::DirectoryError;
-use domain::target::{DatabaseEntry, SyncOutcome, Target};
+use domain::target::{SyncAttempt, SyncOutcome, Target};
 
 use super::directory::rich;
 use super::scene::{Scene, entry, fifty_at_once, orders_db, renamed};
 use super::stores::Stores;
-use crate::builders::{
-    at, database, database_name, email, instance_id, pod, pod_id, request, target, target_database,
-};
+use crate::builders::{at, database_name, email, instance_id, pod, pod_id, request, target, target_database};
 
 async fn change_pod(w: &Scene, before: &Pod, after: &Pod) -> Result<(), DirectoryError> {
     let audit = entry("pod.update", EntityKind::Pod, before.id.as_str());
@@ -29,6 +27,12 @@ async fn stored_pod(w: &Scene, id: &PodId) -> Pod {
 
 async fn stored_target(w: &Scene) -> Target {
     w.directory.find_target(&orders_db().id).await.expect("the store answers").expect("the target exists")
+}
+
+/// A look that found one database.
+fn looked(name: &str) -> SyncAttempt {
+    let outcome = SyncOutcome::Succeeded(vec![database_name(name)]);
+    SyncAttempt { connection_revision: 1, started_at: at(0), outcome }
 }
 
 /// The one answer that is not "somebody was faster".
@@ -180,11 +184,9 @@ rules! { ($) __directory_change_rules in directory_changes, stores: Stores => Sc
         let error = change_target(&w, &nowhere, &Target { active: false, ..nowhere.clone() }).await;
         assert!(matches!(error, Err(DirectoryError::UnknownInstance(_))), "{error:?}");
         let audit = entry("instance.update", EntityKind::Instance, "nowhere");
-        let new = DatabaseEntry { name: database(), description: None, active: true };
-        let error = w.directory.put_database(&nowhere.id, &new, &audit).await;
+        let error = w.directory.put_database(&nowhere.id, None, &target_database("orders"), &audit).await;
         assert!(matches!(error, Err(DirectoryError::UnknownInstance(_))), "{error:?}");
-        let outcome = SyncOutcome::Succeeded(vec![database()]);
-        let error = w.directory.record_sync(&nowhere.id, &outcome, &audit).await;
+        let error = w.directory.record_sync(&nowhere.id, &looked("orders"), &audit).await;
         assert!(matches!(error, Err(DirectoryError::UnknownInstance(_))), "{error:?}");
         assert_eq!(w.directory.databases(&nowhere.id).await.expect("the store answers"), []);
         assert_eq!(w.directory.last_sync(&instance_id("nowhere")).await.expect("the store answers"), None);
@@ -199,8 +201,7 @@ rules! { ($) __directory_change_rules in directory_changes, stores: Stores => Sc
 
     async fn a_change_of_a_target_leaves_its_databases_and_its_last_sync(w) {
         let (id, audit) = (orders_db().id, entry("instance.sync", EntityKind::Instance, "orders-db"));
-        let outcome = SyncOutcome::Succeeded(vec![database_name("shop")]);
-        w.directory.record_sync(&id, &outcome, &audit).await.expect("it exists");
+        w.directory.record_sync(&id, &looked("shop"), &audit).await.expect("it exists");
         let known = w.directory.databases(&id).await.expect("the store answers");
         assert_eq!((known.len(), &known[0]), (2, &target_database("orders")));
         let synced = w.directory.last_sync(&id).await.expect("the store answers");

@@ -56,6 +56,7 @@ pub mod audit;
 pub mod changes;
 pub mod claims;
 pub mod credentials;
+pub mod databases;
 pub mod directory;
 pub mod directory_changes;
 pub mod executor;
@@ -67,6 +68,7 @@ pub mod leases;
 pub mod lists;
 pub mod notifications;
 pub mod notifier;
+pub mod own_accounts;
 pub mod passwords;
 pub mod requests;
 pub mod results;
@@ -125,6 +127,10 @@ macro_rules! store_contract {
             use super::*;
             $crate::__user_rules!($make);
         }
+        mod own_accounts {
+            use super::*;
+            $crate::__own_account_rules!($make);
+        }
         mod session_store {
             use super::*;
             $crate::__session_rules!($make);
@@ -136,6 +142,10 @@ macro_rules! store_contract {
         mod directory_changes {
             use super::*;
             $crate::__directory_change_rules!($make);
+        }
+        mod databases {
+            use super::*;
+            $crate::__database_rules!($make);
         }
         mod syncs {
             use super::*;

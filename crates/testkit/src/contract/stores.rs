@@ -10,6 +10,7 @@ use domain::ports::{
 };
 use domain::target::Target;
 use domain::text::DatabaseName;
+use serde_json::Value;
 
 use crate::memory::InMemoryStore;
 
@@ -42,6 +43,8 @@ pub struct AuditRow {
     pub action: String,
     pub entity_kind: String,
     pub entity_id: String,
+    pub old_values: Option<Value>,
+    pub new_values: Option<Value>,
 }
 
 /// What the contract needs and no port offers. Failures panic.
@@ -72,6 +75,8 @@ impl StoreProbe for InMemoryStore {
             action: entry.action,
             entity_kind: entry.entity.kind.as_str().to_owned(),
             entity_id: entry.entity.id,
+            old_values: entry.old_values,
+            new_values: entry.new_values,
         };
         self.audit_entries().into_iter().map(row).collect()
     }

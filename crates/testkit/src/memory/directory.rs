@@ -9,7 +9,7 @@ use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::{Directory, DirectoryError, StoreError};
 use domain::target::{
-    DatabaseEntry, DatabaseSource, LastSync, SyncChanges, SyncOutcome, Target, TargetDatabase,
+    DatabaseSource, LastSync, SyncAttempt, SyncChanges, SyncOutcome, Target, TargetDatabase,
 };
 use domain::text::DatabaseName;
 
@@ -121,20 +121,19 @@ impl Directory for InMemoryStore {
     async fn put_database(
         &self,
         id: &InstanceId,
-        entry: &DatabaseEntry,
+        before: Option<&TargetDatabase>,
+        after: &TargetDatabase,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {
         self.atomically(|world| {
             known_target(world, id)?;
             let databases = world.databases.entry(id.clone()).or_default();
-            let database = TargetDatabase {
-                name: entry.name.clone(),
-                description: entry.description.clone(),
-                source: DatabaseSource::Manual,
-                active: entry.active,
-                last_seen_at: databases.get(&entry.name).and_then(|known| known.last_seen_at),
-            };
-            databases.insert(entry.name.clone(), database);
+            let stored = databases.get(&after.name);
+            if stored.map(TargetDatabase::decided) != before.map(TargetDatabase::decided) {
+                return Err(DirectoryError::Changed(format!("the database {} of {id}", after.name)));
+            }
+            let last_seen_at = stored.and_then(|stored| stored.last_seen_at);
+            databases.insert(after.name.clone(), TargetDatabase { last_seen_at, ..after.clone() });
             world.audit.push(audit.clone());
             Ok(())
         })
@@ -147,20 +146,24 @@ impl Directory for InMemoryStore {
     async fn record_sync(
         &self,
         id: &InstanceId,
-        outcome: &SyncOutcome,
+        attempt: &SyncAttempt,
         audit: &AuditEntry,
     ) -> Result<SyncChanges, DirectoryError> {
         self.atomically(|world| {
-            known_target(world, id)?;
-            let (changes, error) = match outcome {
+            let began = attempt.started_at;
+            let moved = known_target(world, id)?.connection_revision != attempt.connection_revision;
+            if moved || world.syncs.get(id).is_some_and(|last| last.at > began) {
+                return Err(DirectoryError::Changed(format!("the instance {id}")));
+            }
+            let (changes, error) = match &attempt.outcome {
                 SyncOutcome::Succeeded(found) => {
                     let databases = world.databases.entry(id.clone()).or_default();
-                    (synced(databases, found, audit.at), None)
+                    (synced(databases, found, began), None)
                 }
                 SyncOutcome::Failed(error) => (SyncChanges::default(), Some(error.clone())),
             };
-            world.syncs.insert(id.clone(), LastSync { at: audit.at, error });
-            world.audit.push(audit.clone());
+            world.syncs.insert(id.clone(), LastSync { at: began, error });
+            world.audit.push(attempt.on_trail(audit, &changes));
             Ok(changes)
         })
     }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::audit::AuditEntry;
+use domain::auth::OwnerProof;
 use domain::ids::{PodId, UserId};
 use domain::ports::{NewUser, StoreError, UserError, UserStore, UserUpdate, UserWithPassword};
 use domain::text::{DisplayName, Email};
@@ -73,7 +74,10 @@ impl UserStore for InMemoryStore {
             if decided(&account.user) != decided(before) {
                 return Err(UserError::Changed);
             }
-            let UserUpdate { name, pod, roles, active, password_hash } = update.clone();
+            let UserUpdate { name, pod, roles, active, password_hash, proof } = update.clone();
+            if proof.is_some_and(|proof| !holds(world, account, &proof)) {
+                return Err(UserError::Changed);
+            }
             check_roles(world, roles.as_deref().unwrap_or_default())?;
             check_pod(world, pod.as_ref().and_then(Option::as_ref))?;
             let account = world.accounts.get_mut(&before.id).ok_or(UserError::NotFound)?;
@@ -100,6 +104,12 @@ impl UserStore for InMemoryStore {
 /// What people decide about an account; a login changes none of it.
 fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool) {
     (&user.name, user.pod.as_ref(), &user.roles, user.active)
+}
+
+fn holds(world: &World, account: &Account, proof: &OwnerProof) -> bool {
+    let session = world.sessions.get(&proof.session);
+    let live = session.is_some_and(|session| session.user == account.user.id && !session.revoked);
+    live && account.password_hash == proof.verified.0
 }
 
 fn check_roles(world: &World, roles: &[String]) -> Result<(), UserError> {

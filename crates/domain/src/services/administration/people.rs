@@ -39,7 +39,6 @@ impl Administration {
     ) -> Result<User, AdministrationError> {
         authority.require(Permission::ManageUsers)?;
         let roles = some_roles(account.roles)?;
-        self.may_hand_out(authority, [roles.as_slice()]).await?;
         let user = User {
             id: UserId::from_uuid(self.ids.new_id()),
             email: account.email,
@@ -51,6 +50,7 @@ impl Administration {
             last_login: None,
             created_at: self.clock.now(),
         };
+        self.may_hand_out(authority, &[&user]).await?;
         let new = NewUser {
             id: user.id,
             password_hash: self.passwords.hash(&account.password).await,
@@ -95,7 +95,7 @@ impl Administration {
             pod: change.pod,
             roles: (after.roles != before.roles).then(|| after.roles.clone()),
             active: change.active,
-            password_hash: None,
+            ..UserUpdate::default()
         };
         let act = Act {
             action: "user.update",
@@ -121,7 +121,7 @@ impl Administration {
         if authority.user() == Some(id) {
             return Err(Denied::OwnAccount.into());
         }
-        self.may_hand_out(authority, [before.roles.as_slice()]).await?;
+        self.may_hand_out(authority, &[&before]).await?;
         let update =
             UserUpdate { password_hash: Some(self.passwords.hash(password).await), ..UserUpdate::default() };
         let act = Act {
@@ -163,25 +163,32 @@ impl Administration {
         after: &User,
     ) -> Result<(), AdministrationError> {
         let own = authority.user() == Some(before.id);
-        if own && (&before.roles, &before.pod, before.active) != (&after.roles, &after.pod, after.active) {
-            return Err(Denied::OwnAccount.into());
+        if own {
+            let same =
+                (&before.roles, &before.pod, before.active) == (&after.roles, &after.pod, after.active);
+            return if same { Ok(()) } else { Err(Denied::OwnAccount.into()) };
         }
-        self.may_hand_out(authority, [before.roles.as_slice(), after.roles.as_slice()]).await
+        self.may_hand_out(authority, &[before, after]).await
     }
 
-    async fn may_hand_out<const N: usize>(
+    /// Asks the rules about an account as it is and as it shall be.
+    async fn may_hand_out(
         &self,
         authority: &Authority<'_>,
-        names: [&[String]; N],
+        accounts: &[&User],
     ) -> Result<(), AdministrationError> {
         let Authority::Person(actor) = authority else { return Ok(()) };
         let known = self.users.roles().await?;
         let mut roles = Vec::new();
-        for name in names.into_iter().flatten() {
+        for name in accounts.iter().flat_map(|account| &account.roles) {
             let role = known.iter().find(|role| role.name == *name);
             roles.push(role.ok_or_else(|| UserError::UnknownRole(name.clone()))?);
         }
-        Ok(policy::hand_out(actor, roles)?)
+        let pods = self.directory.pods().await?;
+        // One that is switched off today may be switched on tomorrow.
+        let led = pods.iter().filter(|pod| accounts.iter().any(|account| pod.is_led_by(&account.email)));
+        let of_accounts = accounts.iter().filter_map(|account| account.pod.as_ref());
+        Ok(policy::hand_out(actor, roles, of_accounts.chain(led.map(|pod| &pod.id)))?)
     }
 }
 

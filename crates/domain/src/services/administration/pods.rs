@@ -6,6 +6,7 @@ use super::{Act, Administration, AdministrationError, Authority};
 use crate::audit::{Entity, EntityKind};
 use crate::ids::PodId;
 use crate::pod::{Pod, PodChange};
+use crate::policy::{self, Denied};
 use crate::text::Email;
 use crate::user::{Origin, Permission};
 
@@ -18,6 +19,7 @@ impl Administration {
     ) -> Result<(), AdministrationError> {
         authority.require(Permission::ManagePods)?;
         check(pod)?;
+        may_change_leader(authority, None, pod)?;
         let entity = Entity::new(EntityKind::Pod, &pod.id);
         let act = Act { action: "pod.create", entity, before: None, after: on_trail(pod), origin };
         Ok(self.directory.add_pod(pod, &self.audit(authority, act)).await?)
@@ -35,6 +37,7 @@ impl Administration {
         let before = self.directory.find_pod(id).await?.ok_or(AdministrationError::NoSuchPod)?;
         let after = before.changed(change);
         check(&after)?;
+        may_change_leader(authority, Some(&before), &after)?;
         if after == before {
             return Ok(after);
         }
@@ -52,6 +55,13 @@ impl Administration {
     pub async fn pods(&self, authority: &Authority<'_>) -> Result<Vec<Pod>, AdministrationError> {
         authority.require(Permission::ManagePods)?;
         Ok(self.directory.pods().await?)
+    }
+}
+
+fn may_change_leader(authority: &Authority<'_>, before: Option<&Pod>, after: &Pod) -> Result<(), Denied> {
+    match authority {
+        Authority::Operator => Ok(()),
+        Authority::Person(actor) => policy::change_leader(actor, before, after),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Act, Administration, AdministrationError, Authority};
 use crate::audit::{Entity, EntityKind};
 use crate::ids::{InstanceId, PodId};
 use crate::ports::DirectoryError;
-use crate::target::{DatabaseEntry, LastSync, Target, TargetChange, TlsMode};
+use crate::target::{DatabaseChange, LastSync, Target, TargetChange, TargetDatabase, TlsMode};
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
 
@@ -90,25 +90,33 @@ impl Administration {
         Ok(self.directory.targets().await?)
     }
 
-    /// Adds a database to a target, or changes what is known of it.
+    /// Adds a database to a target, or changes what is known of it. A sync leaves it as it is from then on.
     pub async fn put_database(
         &self,
         authority: &Authority<'_>,
         id: &InstanceId,
-        entry: &DatabaseEntry,
+        change: DatabaseChange,
         origin: Origin,
-    ) -> Result<(), AdministrationError> {
+    ) -> Result<TargetDatabase, AdministrationError> {
         authority.require(Permission::ManageTargets)?;
-        check_description(entry.description.as_deref())?;
-        let after = json!({
-            "database": entry.name.as_str(), "description": entry.description, "active": entry.active,
-        });
-        let entity = Entity::new(EntityKind::Instance, id);
-        let act = Act { action: "instance.database", entity, before: None, after, origin };
-        Ok(self.directory.put_database(id, entry, &self.audit(authority, act)).await?)
+        let before = self.directory.find_database(id, &change.name).await?;
+        let after = change.of(before.as_ref());
+        check_description(after.description.as_deref())?;
+        if before.as_ref() == Some(&after) {
+            return Ok(after);
+        }
+        let act = Act {
+            action: "instance.database",
+            entity: Entity::new(EntityKind::Instance, id),
+            before: before.as_ref().map(database_on_trail),
+            after: database_on_trail(&after),
+            origin,
+        };
+        self.directory.put_database(id, before.as_ref(), &after, &self.audit(authority, act)).await?;
+        Ok(after)
     }
 
-    /// When the databases of a target were last looked up.
+    /// The last look at the databases of a target.
     pub async fn last_sync(
         &self,
         authority: &Authority<'_>,
@@ -156,6 +164,13 @@ fn on_trail(target: &Target) -> Value {
         },
         "approvalsNeeded": target.approvals_needed, "approvalTtlMs": milliseconds(target.approval_ttl),
         "pods": target.pods.iter().map(PodId::as_str).collect::<Vec<_>>(),
+    })
+}
+
+fn database_on_trail(database: &TargetDatabase) -> Value {
+    json!({
+        "database": database.name.as_str(), "description": database.description, "active": database.active,
+        "source": database.source.as_str(),
     })
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use domain::ids::{PodId, UserId};
+use domain::pod::PodChange;
 use domain::policy::Denied;
 use domain::ports::{UserError, UserStore};
 use domain::services::{AccountChange, Administration, AdministrationError, Authority, NewAccount};
 use domain::text::NewPassword;
 use domain::user::{Actor, Origin, Permission, PermissionSet, User, roles};
 use serde_json::json;
-use testkit::builders::{TEST_PASSWORD, actor, display_name, email, pod_id, user};
+use testkit::builders::{TEST_PASSWORD, actor, display_name, email, pod, pod_id, user};
 use testkit::fakes::{PlainPasswords, SequentialIds};
 
 use super::World;
@@ -154,6 +155,88 @@ async fn nobody_changes_an_account_that_is_stronger_than_their_own() {
     office.is_untouched();
 }
 
+/// eve is a developer of `orders`; liz is one of `payments` and leads `orders`, which is switched off; and a POD names
+/// the address of hedy, who has no account yet.
+fn people_of_other_pods(office: &Office) {
+    let store = &office.world.store;
+    for person in [user("eve").pod("orders"), user("liz")] {
+        store.put_user(&person.build(), TEST_PASSWORD);
+    }
+    store.put_pod(&pod("orders").manager_email("liz").inactive().build());
+    store.put_pod(&pod("audits").manager_email("hedy").build());
+}
+
+#[tokio::test]
+async fn nobody_reaches_another_pod_through_an_account_that_they_manage() {
+    let office = Office::new();
+    people_of_other_pods(&office);
+    let create = async |actor: &Actor, new: NewAccount| {
+        office.administration.create_user(&Authority::Person(actor), new, Origin::default()).await
+    };
+    let of_orders = || NewAccount { pod: Some(pod_id("orders")), ..account("newcomer", &[roles::DEVELOPER]) };
+    let hedy = || account("hedy", &[roles::DEVELOPER]);
+    for new in [of_orders(), hedy()] {
+        is_denied(create(&office.pat, new).await, Denied::StrongerAccount);
+    }
+    for name in ["eve", "liz"] {
+        for change in changes() {
+            is_denied(office.change(&office.pat, name, change).await, Denied::StrongerAccount);
+        }
+        let out = AccountChange { pod: Some(None), ..AccountChange::default() };
+        is_denied(office.change(&office.pat, name, out).await, Denied::StrongerAccount);
+        is_denied(office.set_password(&office.pat, name).await, Denied::StrongerAccount);
+    }
+    let into = AccountChange { pod: Some(Some(pod_id("orders"))), ..AccountChange::default() };
+    is_denied(office.change(&office.pat, "ada", into.clone()).await, Denied::StrongerAccount);
+    office.is_untouched();
+
+    office.set_password(&office.pat, "ada").await.expect("ada is of pat's own POD");
+    let leader = Actor { pods_by_email: [pod_id("orders")].into(), ..office.pat.clone() };
+    office.set_password(&leader, "eve").await.expect("pat leads her POD now");
+    office.change(&leader, "ada", into).await.expect("pat leads that POD now");
+    create(&leader, of_orders()).await.expect("pat leads that POD now");
+    office.set_password(&office.root, "liz").await.expect("PODs do not bound an admin");
+    create(&office.root, hedy()).await.expect("PODs do not bound an admin");
+}
+
+#[tokio::test]
+async fn nobody_leads_a_pod_by_managing_pods() {
+    let office = Office::new();
+    office.world.store.put_pod(&pod("audits").manager_email("pat").inactive().build());
+    let permissions =
+        PermissionSet::from_strings(["pods:manage", "requests:read-pod", "requests:decide-pod"]);
+    let pat = Actor { permissions, ..office.pat.clone() };
+    let change = async |actor: &Actor, id: &str, change: PodChange| {
+        let person = Authority::Person(actor);
+        office.administration.change_pod(&person, &pod_id(id), change, Origin::default()).await
+    };
+    let names = |name: &str| PodChange { manager_email: Some(Some(email(name))), ..PodChange::default() };
+    for name in ["pat", "ada"] {
+        is_denied(change(&pat, "orders", names(name)).await, Denied::ForeignLeader);
+        let new = pod("new").manager_email(name).build();
+        let added = office.administration.add_pod(&Authority::Person(&pat), &new, Origin::default()).await;
+        is_denied(added, Denied::ForeignLeader);
+    }
+    let back = PodChange { active: Some(true), ..PodChange::default() };
+    is_denied(change(&pat, "audits", back.clone()).await, Denied::ForeignLeader);
+    office.is_untouched();
+
+    change(&pat, "payments", names("ada")).await.expect("it is pat's own POD");
+    let described = PodChange { description: Some(Some("Orders".to_owned())), ..PodChange::default() };
+    change(&pat, "orders", described).await.expect("that decides nothing");
+    let new = pod("new").build();
+    office
+        .administration
+        .add_pod(&Authority::Person(&pat), &new, Origin::default())
+        .await
+        .expect("it is nobody's");
+    change(&office.root, "orders", names("root")).await.expect("PODs do not bound an admin");
+    change(&office.root, "audits", back).await.expect("PODs do not bound an admin");
+    let operator = office.administration;
+    let new = pod("other").manager_email("pat").build();
+    operator.add_pod(&Authority::Operator, &new, Origin::cli()).await.expect("nothing bounds the operator");
+}
+
 #[tokio::test]
 async fn nobody_changes_their_own_roles_pod_or_activity_or_sets_their_own_password_so() {
     let office = Office::new();
@@ -165,8 +248,12 @@ async fn nobody_changes_their_own_roles_pod_or_activity_or_sets_their_own_passwo
     }
     office.is_untouched();
     let [name, ..] = changes();
-    let after = office.change(&office.root, "root", name).await.expect("a name is harmless");
-    assert_eq!(after, office.user("root").await);
+    // A POD that somebody leads makes their own name no less their own.
+    office.world.store.put_pod(&pod("audits").manager_email("pat").inactive().build());
+    for (actor, own) in [(&office.root, "root"), (&office.pat, "pat")] {
+        let after = office.change(actor, own, name.clone()).await.expect("a name is harmless");
+        assert_eq!(after, office.user(own).await);
+    }
 }
 
 #[tokio::test]

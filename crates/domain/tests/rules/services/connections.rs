@@ -2,16 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use domain::audit::{AuditEntry, EntityKind};
-use domain::execution::DatabaseError;
+use async_trait::async_trait;
+use domain::audit::{AuditEntry, Entity, EntityKind};
+use domain::execution::{Credentials, DatabaseError};
 use domain::policy::Denied;
 use domain::ports::{
     CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError, Inspection, SinkError,
     TargetInspector,
 };
 use domain::services::{Authority, ConnectionError, Connections, Failed, SyncReport, TestReport};
-use domain::target::{CredentialSourceKind, Engine, LastSync, SyncChanges, TargetDatabase};
+use domain::target::{
+    CredentialSourceKind, Engine, LastSync, SyncAttempt, SyncChanges, SyncOutcome, Target, TargetChange,
+    TargetDatabase,
+};
+use domain::text::DatabaseName;
 use domain::user::{Actor, Origin, Permission, roles};
 use serde_json::json;
 use testkit::builders::{actor, at, database, database_name, instance_id, target, target_database};
@@ -119,7 +125,105 @@ async fn a_sync_brings_the_list_of_databases_up_to_date() {
     assert_eq!(lab.last_sync().await, Some(LastSync { at: at(0), error: None }));
     let entry = lab.only_entry();
     assert_eq!(entry.action, "instance.sync");
-    assert_eq!(entry.new_values, Some(json!({ "outcome": "succeeded" })));
+    let none = json!({ "count": 0, "names": [] });
+    let added = json!({ "count": 1, "names": ["shop"] });
+    let changes = json!({ "added": added, "reactivated": none, "deactivated": none });
+    assert_eq!(entry.new_values, Some(json!({ "outcome": "succeeded", "changes": changes })));
+}
+
+/// What happens to `orders-db` while a look at it lasts, which is ten seconds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Meanwhile {
+    Nothing,
+    TheConnectionIsChangedAndBound,
+    AnotherLookBeginsAndIsNoted,
+}
+
+struct SlowInspector {
+    store: testkit::InMemoryStore,
+    clock: Arc<testkit::fakes::FakeClock>,
+    meanwhile: Meanwhile,
+}
+
+#[async_trait]
+impl TargetInspector for SlowInspector {
+    fn engine(&self) -> Engine {
+        Engine::Postgresql
+    }
+
+    async fn inspect(
+        &self,
+        target: &Target,
+        _database: &DatabaseName,
+        _credentials: &Credentials,
+    ) -> Result<Inspection, ExecutionError> {
+        self.clock.advance(Duration::from_secs(10));
+        match self.meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::TheConnectionIsChangedAndBound => {
+                let elsewhere =
+                    TargetChange { host: Some("other.internal".to_owned()), ..Default::default() };
+                let moved = target.changed(elsewhere);
+                self.store.put_target(&Target { bound_revision: Some(moved.connection_revision), ..moved });
+            }
+            Meanwhile::AnotherLookBeginsAndIsNoted => {
+                let outcome = SyncOutcome::Succeeded(vec![database_name("newer")]);
+                let attempt = SyncAttempt { connection_revision: 1, started_at: at(5), outcome };
+                let audit = AuditEntry {
+                    user: None,
+                    action: "instance.sync".to_owned(),
+                    entity: Entity::new(EntityKind::Instance, &target.id),
+                    old_values: None,
+                    new_values: None,
+                    origin: Origin::default(),
+                    at: at(6),
+                };
+                self.store.record_sync(&target.id, &attempt, &audit).await.expect("nobody was faster");
+            }
+        }
+        let databases = vec![database_name("shop")];
+        Ok(Inspection { server_version: "15.18".to_owned(), databases })
+    }
+}
+
+async fn slow_sync(meanwhile: Meanwhile) -> (Lab, Result<SyncReport, ConnectionError>) {
+    let mut lab = Lab::new();
+    let (store, clock) = (lab.world.store.clone(), lab.world.clock.clone());
+    let slow: Arc<dyn TargetInspector> = Arc::new(SlowInspector { store, clock, meanwhile });
+    lab.connections.inspectors = HashMap::from([(Engine::Postgresql, slow)]);
+    let report = lab.sync("orders-db").await;
+    (lab, report)
+}
+
+#[tokio::test]
+async fn a_sync_is_as_of_the_moment_at_which_it_began() {
+    let (lab, report) = slow_sync(Meanwhile::Nothing).await;
+    assert_eq!(report.expect("nobody was faster").at, at(0));
+    assert_eq!(lab.last_sync().await, Some(LastSync { at: at(0), error: None }));
+    assert_eq!(lab.only_entry().at, at(10), "the trail tells when it was over");
+}
+
+#[tokio::test]
+async fn a_sync_that_was_overtaken_changes_nothing_and_is_on_the_trail_as_such() {
+    let cases = [
+        (Meanwhile::TheConnectionIsChangedAndBound, vec![database()], None),
+        (
+            Meanwhile::AnotherLookBeginsAndIsNoted,
+            vec![database_name("newer"), database()],
+            Some(LastSync { at: at(5), error: None }),
+        ),
+    ];
+    for (meanwhile, left, last) in cases {
+        let (lab, report) = slow_sync(meanwhile).await;
+        let error = report.expect_err("somebody was faster");
+        let changed = matches!(error, ConnectionError::Directory(DirectoryError::Changed(_)));
+        assert!(changed, "{meanwhile:?}: {error:?}");
+        let known: Vec<_> = lab.known().await.into_iter().map(|known| known.name).collect();
+        assert_eq!((known, lab.last_sync().await), (left, last), "{meanwhile:?}");
+        let entry = lab.world.store.audit_entries().pop().expect("a credential was used");
+        assert_eq!((entry.action.as_str(), entry.user), ("instance.sync", Some(lab.root.user)));
+        assert_eq!(entry.new_values, Some(json!({ "outcome": "changed_meanwhile" })));
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::audit::{Entity, EntityKind};
+use domain::audit::{AuditEntry, Entity, EntityKind};
 use domain::ids::SessionId;
 use domain::ports::{PasswordHasher, UserStore};
 use domain::services::{AuthError, Caller, LoggedIn};
@@ -138,8 +138,17 @@ async fn no_password_is_on_the_trail() {
     }
 }
 
-/// Somebody switches the account off while its password is being checked.
-struct SlowCheck(InMemoryStore);
+/// What somebody does to ada's account while its password is being checked.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    SwitchesItOff,
+    SetsItsPassword,
+    LogsItOutEverywhere,
+}
+
+struct SlowCheck(InMemoryStore, Meanwhile);
+
+const RESET: &str = "set by an admin meanwhile";
 
 #[async_trait]
 impl PasswordHasher for SlowCheck {
@@ -148,18 +157,43 @@ impl PasswordHasher for SlowCheck {
     }
 
     async fn verify(&self, password: &SecretString, hash: Option<String>) -> bool {
-        self.0.put_user(&user("ada").inactive().build(), TEST_PASSWORD);
+        let ada = user("ada");
+        match self.1 {
+            Meanwhile::SwitchesItOff => self.0.put_user(&ada.inactive().build(), TEST_PASSWORD),
+            Meanwhile::SetsItsPassword => self.0.put_user(&ada.build(), RESET),
+            Meanwhile::LogsItOutEverywhere => {
+                let id = ada.build().id;
+                let audit = AuditEntry {
+                    user: None,
+                    action: "session.logout_all".to_owned(),
+                    entity: Entity::new(EntityKind::Session, id),
+                    old_values: None,
+                    new_values: None,
+                    origin: origin(),
+                    at: at(1),
+                };
+                self.0.session_store().close_all(id, at(1), &audit).await.expect("the store answers");
+            }
+        }
         PlainPasswords.verify(password, hash).await
     }
 }
 
 #[tokio::test]
-async fn an_account_that_is_switched_off_meanwhile_gets_no_other_password() {
-    let mut door = Door::new();
-    let caller = door.caller(&door.login().await).await;
-    door.auth.passwords = Arc::new(SlowCheck(door.world.store.clone()));
-    let error = door.change_password(&caller, TEST_PASSWORD).await.expect_err("it is off");
-    assert!(matches!(error, AuthError::Ended), "{error:?}");
-    let ada = door.world.store.find_by_email(&email("ada")).await.expect("the store answers");
-    assert_eq!(ada.expect("she exists").password_hash, format!("plain:{TEST_PASSWORD}"));
+async fn an_account_that_is_changed_meanwhile_gets_no_other_password() {
+    let left = [
+        (Meanwhile::SwitchesItOff, TEST_PASSWORD),
+        (Meanwhile::SetsItsPassword, RESET),
+        (Meanwhile::LogsItOutEverywhere, TEST_PASSWORD),
+    ];
+    for (meanwhile, left) in left {
+        let mut door = Door::new();
+        let caller = door.caller(&door.login().await).await;
+        door.auth.passwords = Arc::new(SlowCheck(door.world.store.clone(), meanwhile));
+        let error = door.change_password(&caller, TEST_PASSWORD).await.expect_err("it changed");
+        assert!(matches!(error, AuthError::Ended), "{error:?}");
+        let ada = door.world.store.find_by_email(&email("ada")).await.expect("the store answers");
+        assert_eq!(ada.expect("she exists").password_hash, format!("plain:{left}"));
+        assert!(!door.world.store.audit_actions().contains(&"user.password".to_owned()));
+    }
 }

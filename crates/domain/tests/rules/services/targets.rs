@@ -6,10 +6,15 @@ use domain::pod::{Pod, PodChange};
 use domain::policy::Denied;
 use domain::ports::{Directory, DirectoryError};
 use domain::services::{AdministrationError, Authority, NewTarget};
-use domain::target::{CredentialRef, CredentialSourceKind, DatabaseEntry, Target, TargetChange, TlsMode};
+use domain::target::{
+    CredentialRef, CredentialSourceKind, DatabaseChange, DatabaseSource, Target, TargetChange,
+    TargetDatabase, TlsMode,
+};
 use domain::user::{Actor, Origin, Permission};
 use serde_json::{Value, json};
-use testkit::builders::{database_name, display_name, email, instance_id, pod, pod_id, target};
+use testkit::builders::{
+    at, database_name, display_name, email, instance_id, pod, pod_id, target, target_database,
+};
 
 use super::accounts::Office;
 
@@ -34,6 +39,18 @@ impl Office {
         self.administration.bind_credentials(&authority, &id, revision, Origin::default()).await
     }
 
+    async fn put(&self, change: DatabaseChange) -> Result<TargetDatabase, AdministrationError> {
+        let authority = Authority::Person(&self.root);
+        let id = instance_id("orders-db");
+        self.administration.put_database(&authority, &id, change, Origin::default()).await
+    }
+
+    async fn database(&self, name: &str) -> TargetDatabase {
+        let (id, name) = (instance_id("orders-db"), database_name(name));
+        let found = Directory::find_database(&self.world.store, &id, &name).await;
+        found.expect("the store answers").expect("it is known")
+    }
+
     async fn stored(&self) -> Target {
         let found = Directory::find_target(&self.world.store, &instance_id("orders-db")).await;
         found.expect("the store answers").expect("the target exists")
@@ -46,6 +63,11 @@ impl Office {
         let [old, new] = [entry.old_values, entry.new_values].map(Option::unwrap_or_default);
         (entry.action, old, new)
     }
+}
+
+/// Says nothing of the database `shop`.
+fn shop() -> DatabaseChange {
+    DatabaseChange { name: database_name("shop"), description: None, active: None }
 }
 
 fn elsewhere() -> TargetChange {
@@ -199,8 +221,7 @@ async fn only_who_manages_targets_reads_or_changes_them() {
     is_denied(administration.targets(&person).await, needs);
     let new = NewTarget { target: target("events-db").build(), databases: vec![] };
     is_denied(administration.add_target(&person, &new, Origin::default()).await, needs);
-    let entry = DatabaseEntry { name: database_name("shop"), description: None, active: true };
-    is_denied(administration.put_database(&person, &id, &entry, Origin::default()).await, needs);
+    is_denied(administration.put_database(&person, &id, shop(), Origin::default()).await, needs);
     let needs = Permission::ManagePods;
     let (new, change) = (pod("audits").build(), PodChange::default());
     is_denied(administration.add_pod(&person, &new, Origin::default()).await, needs);
@@ -218,9 +239,8 @@ async fn what_is_not_there_is_told() {
     };
     assert!(unknown(&error.expect_err("there is no such instance")));
     let person = Authority::Person(&office.root);
-    let entry = DatabaseEntry { name: database_name("shop"), description: None, active: true };
     let error =
-        office.administration.put_database(&person, &instance_id("nowhere"), &entry, Origin::default()).await;
+        office.administration.put_database(&person, &instance_id("nowhere"), shop(), Origin::default()).await;
     assert!(unknown(&error.expect_err("there is no such instance")));
     let change = PodChange { active: Some(false), ..PodChange::default() };
     let error =
@@ -233,24 +253,55 @@ async fn what_is_not_there_is_told() {
 }
 
 #[tokio::test]
-async fn a_database_is_put_with_what_is_said_of_it_on_the_trail() {
+async fn a_database_is_put_with_what_was_before_and_what_is_on_the_trail() {
     let office = Office::new();
-    let (person, id) = (Authority::Person(&office.root), instance_id("orders-db"));
-    let entry = DatabaseEntry {
-        name: database_name("shop"),
-        description: Some("What people buy".to_owned()),
-        active: false,
-    };
-    office.administration.put_database(&person, &id, &entry, Origin::default()).await.expect("root may");
-    let stored = Directory::find_database(&office.world.store, &id, &entry.name).await;
-    let stored = stored.expect("the store answers").expect("it was added");
-    assert_eq!((stored.description, stored.active), (entry.description, false));
-    let (action, _, new) = office.last_entry();
-    let expected = json!({ "database": "shop", "description": "What people buy", "active": false });
-    assert_eq!((action.as_str(), new), ("instance.database", expected));
-    let long = DatabaseEntry { description: Some("é".repeat(2_001)), ..entry };
-    let error = office.administration.put_database(&person, &id, &long, Origin::default()).await;
+    let described = DatabaseChange { description: Some(Some("What people buy".to_owned())), ..shop() };
+    let added = office.put(described).await.expect("root may");
+    assert_eq!(
+        added,
+        TargetDatabase { description: Some("What people buy".to_owned()), ..target_database("shop") }
+    );
+    assert_eq!(office.database("shop").await, added);
+    let (action, old, first) = office.last_entry();
+    let expected = json!({
+        "database": "shop", "description": "What people buy", "active": true, "source": "manual",
+    });
+    assert_eq!((action.as_str(), old, &first), ("instance.database", Value::Null, &expected));
+
+    let closed = office.put(DatabaseChange { active: Some(false), ..shop() }).await.expect("root may");
+    assert_eq!(closed, TargetDatabase { active: false, ..added }, "what is not said stays");
+    assert_eq!(office.database("shop").await, closed);
+    let (_, old, second) = office.last_entry();
+    let mut expected = first.clone();
+    expected["active"] = json!(false);
+    assert_eq!((old, &second), (first, &expected));
+
+    for nothing in [shop(), DatabaseChange { active: Some(false), ..shop() }] {
+        assert_eq!(office.put(nothing).await.expect("it changes nothing"), closed, "and opens nothing");
+    }
+    assert_eq!(office.world.store.audit_entries().len(), 2);
+    let bare = office.put(DatabaseChange { description: Some(None), ..shop() }).await.expect("root may");
+    assert_eq!(bare, TargetDatabase { description: None, ..closed });
+    let long = DatabaseChange { description: Some(Some("é".repeat(2_001))), ..shop() };
+    let error = office.put(long).await;
     assert!(matches!(error, Err(AdministrationError::Invalid { field: "description", .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_a_sync_found_is_a_manual_one_once_somebody_put_it() {
+    let office = Office::new();
+    let found = TargetDatabase {
+        source: DatabaseSource::Synced,
+        active: false,
+        last_seen_at: Some(at(5)),
+        ..target_database("shop")
+    };
+    office.world.store.put_database(&instance_id("orders-db"), &found);
+    let put = office.put(shop()).await.expect("root may");
+    assert_eq!(put, TargetDatabase { source: DatabaseSource::Manual, ..found });
+    assert_eq!(office.database("shop").await, put);
+    let (_, old, new) = office.last_entry();
+    assert_eq!((&old["source"], &new["source"]), (&json!("synced"), &json!("manual")));
 }
 
 #[tokio::test]
