@@ -58,5 +58,5 @@ coverage *ARGS:
 deploy-check:
     .ci/deploy-check
 
-# Everything that CI checks, in its order
-ci: lint deps-direction registry-hosts deploy-check coverage regression deny
+# What CI checks, but for the lock file
+ci: deps-direction registry-hosts deploy-check lint coverage regression deny

@@ -89,7 +89,7 @@ pub(crate) struct Approvals {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Execution {
-    /// Executions at the same time in one process; 0 makes a process that serves HTTP only.
+    /// Executions at the same time in one process; 0 makes a process that executes nothing.
     pub(crate) concurrency: usize,
     pub(crate) lease_seconds: u64,
     pub(crate) renew_seconds: u64,
@@ -117,7 +117,7 @@ pub(crate) struct Targets {
 pub(crate) struct RateLimit {
     /// Calls per second and client address; bursts of ten times as many.
     pub(crate) per_second: NonZeroU32,
-    /// Logins and refreshes per minute and client address.
+    /// Logins, refreshes and changes of one's own password, per minute and client address.
     pub(crate) logins_per_minute: NonZeroU32,
 }
 

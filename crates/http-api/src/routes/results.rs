@@ -15,7 +15,7 @@ use crate::formats;
 use crate::server::Api;
 
 /// `true` when rows are missing because of a limit, in every format.
-const TRUNCATED: HeaderName = HeaderName::from_static("x-result-truncated");
+pub(crate) const TRUNCATED: HeaderName = HeaderName::from_static("x-result-truncated");
 
 /// The whole result of a completed request, streamed.
 ///

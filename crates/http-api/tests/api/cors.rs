@@ -120,8 +120,14 @@ async fn answers_to_a_named_origin_say_so_and_show_their_headers_whatever_the_an
         assert_eq!(answer.verdict(), verdict);
         assert_eq!(allowed(&answer), Some(CONSOLE), "{verdict}");
         let exposed = sorted(answer.header("access-control-expose-headers"));
-        let expected =
-            ["content-disposition", "idempotency-replayed", "location", "retry-after", "x-request-id"];
+        let expected = [
+            "content-disposition",
+            "idempotency-replayed",
+            "location",
+            "retry-after",
+            "x-request-id",
+            "x-result-truncated",
+        ];
         assert_eq!(exposed, expected, "{verdict}");
         assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
