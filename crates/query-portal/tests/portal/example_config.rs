@@ -29,10 +29,11 @@ fn shown() -> BTreeMap<String, String> {
     settings
 }
 
-/// Key and default of every row of the table in the documentation; a row may have two keys.
+/// Key and default of every row of the table of keys in the documentation; a row may have two keys.
 fn documented() -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
-    for row in DOCUMENTED.lines().filter(|line| line.starts_with("| `")) {
+    let table = DOCUMENTED.lines().skip_while(|line| !line.starts_with("| key |"));
+    for row in table.take_while(|line| line.starts_with('|')).filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         for key in cells[1].split(", ") {
             settings.insert(key.replace('`', ""), cells[2].replace(['`', '"'], ""));
