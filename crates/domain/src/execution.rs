@@ -129,6 +129,17 @@ pub struct Failure {
     pub message: String,
     /// What the server said, where it said something.
     pub database_error: Option<DatabaseError>,
+    /// Present when a script failed.
+    pub script: Option<ScriptPlace>,
+}
+
+/// Where in a script an error came up; empty where that cannot be told.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ScriptPlace {
+    /// In the submitter's text.
+    pub position: Option<Position>,
+    /// The calls that led there, a line each.
+    pub stack: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -145,18 +156,33 @@ pub enum FailureKind {
     TimedOut,
     /// The portal itself failed; nothing of the request took effect.
     Internal,
+    /// A script threw something that it did not catch.
+    Script,
+    /// A script used more memory than it may.
+    OutOfMemory,
+    /// A script's process did what no script can do, and was ended.
+    PolicyViolation,
+    /// A script's process ended by itself.
+    Crashed,
+    /// A script was cancelled when some of what it did had taken effect already.
+    Stopped,
     /// A person looked into an interrupted request and said that it failed.
     Resolved,
 }
 
 impl FailureKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Refused,
         Self::Credentials,
         Self::TargetUnavailable,
         Self::Database,
         Self::TimedOut,
         Self::Internal,
+        Self::Script,
+        Self::OutOfMemory,
+        Self::PolicyViolation,
+        Self::Crashed,
+        Self::Stopped,
         Self::Resolved,
     ];
 
@@ -168,6 +194,11 @@ impl FailureKind {
             Self::Database => "database",
             Self::TimedOut => "timed_out",
             Self::Internal => "internal",
+            Self::Script => "script",
+            Self::OutOfMemory => "out_of_memory",
+            Self::PolicyViolation => "policy_violation",
+            Self::Crashed => "crashed",
+            Self::Stopped => "stopped",
             Self::Resolved => "resolved",
         }
     }

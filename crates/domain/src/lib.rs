@@ -18,6 +18,7 @@ pub mod policy;
 pub mod ports;
 pub mod request;
 pub mod review;
+pub mod script;
 pub mod services;
 pub mod target;
 pub mod text;

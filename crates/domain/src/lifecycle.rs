@@ -105,6 +105,7 @@ pub fn start_or_refuse(
             kind: FailureKind::Refused,
             message: message.to_owned(),
             database_error: None,
+            script: None,
         }),
     };
     transition(request, event, None, Origin::system(), now)

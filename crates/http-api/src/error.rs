@@ -345,6 +345,16 @@ impl From<SubmitError> for Problem {
                 "You have sent something else with this Idempotency-Key in the last 24 hours. \
                  Repeat that call exactly as it was, or send this one with a new key.",
             ),
+            SubmitError::ScriptsUnavailable { source } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "scripts_unavailable",
+                "The portal cannot look at scripts now; nothing was stored. Try again in a moment.",
+            )
+            .with(Aside {
+                cause: Some(error_chain(source.as_ref())),
+                retry_after: Some(2),
+                ..Aside::default()
+            }),
             SubmitError::Store(error) => error.into(),
         }
     }

@@ -114,6 +114,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         submissions: Submissions {
             requests: requests.clone(),
             directory: directory.clone(),
+            scripts: None,
             reviewers: HashMap::from([(
                 Engine::Postgresql,
                 Arc::new(PostgresReviewer::new()) as Arc<dyn SubmissionReviewer>,
@@ -142,6 +143,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         queue: queue.clone(),
         requests: requests.clone(),
         results,
+        scripts: None,
         executors: HashMap::from([(Engine::Postgresql, postgres as Arc<dyn TargetExecutor>)]),
         credentials,
         changes: Arc::clone(&changes),

@@ -13,6 +13,7 @@ pub(crate) fn encode(change: &Change) -> String {
         Change::Request(id) => format!("request:{id}"),
         Change::Jobs => "jobs".to_owned(),
         Change::Cancel(id) => format!("cancel:{id}"),
+        Change::Log(id) => format!("log:{id}"),
     }
 }
 
@@ -26,6 +27,7 @@ pub(crate) fn decode(payload: &str) -> Option<Change> {
     match kind {
         "request" => Some(Change::Request(id)),
         "cancel" => Some(Change::Cancel(id)),
+        "log" => Some(Change::Log(id)),
         _ => None,
     }
 }
@@ -54,7 +56,7 @@ mod tests {
     #[test]
     fn payloads_survive_and_strange_ones_are_ignored() {
         let id: RequestId = "7c6a3ae0-0000-7000-8000-000000000001".parse().unwrap();
-        for change in [Change::Request(id), Change::Jobs, Change::Cancel(id)] {
+        for change in [Change::Request(id), Change::Jobs, Change::Cancel(id), Change::Log(id)] {
             assert_eq!(decode(&encode(&change)), Some(change));
         }
         for strange in ["", "job", "request:", "request:x", "other:7c6a3ae0-0000-7000-8000-000000000001"] {

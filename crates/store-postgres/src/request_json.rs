@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::execution::{
-    Column, DatabaseError, ExecutionReport, Failure, FailureKind, Notice, Preview, PreviewRow,
+    Column, DatabaseError, ExecutionReport, Failure, FailureKind, Notice, Preview, PreviewRow, ScriptPlace,
     StatementReport,
 };
 use domain::ids::UserId;
@@ -224,6 +224,14 @@ pub(crate) struct FailureJson {
     kind: String,
     message: String,
     database_error: Option<DatabaseErrorJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    script: Option<ScriptPlaceJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ScriptPlaceJson {
+    position: Option<PositionJson>,
+    stack: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -254,6 +262,10 @@ impl Stored for Failure {
             kind: self.kind.as_str().to_owned(),
             message: self.message.clone(),
             database_error: self.database_error.as_ref().map(database_error),
+            script: self.script.as_ref().map(|s| ScriptPlaceJson {
+                position: s.position.map(PositionJson::of),
+                stack: s.stack.clone(),
+            }),
         }
     }
 
@@ -271,6 +283,9 @@ impl Stored for Failure {
             kind: FailureKind::parse(&json.kind)?,
             message: json.message,
             database_error: json.database_error.map(database_error),
+            script: json
+                .script
+                .map(|s| ScriptPlace { position: s.position.map(PositionJson::read), stack: s.stack }),
         })
     }
 }

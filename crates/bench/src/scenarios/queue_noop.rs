@@ -40,6 +40,7 @@ impl NoopWorker {
             queue: Arc::new(PgJobQueue::new(store.clone(), Arc::clone(&ids))),
             requests: Arc::new(PgRequestStore::new(store.clone(), ids)),
             results: Arc::new(PgResultStore::new(store)),
+            scripts: None,
             executors: HashMap::from([(Engine::Postgresql, Arc::new(Nothing) as Arc<dyn TargetExecutor>)]),
             credentials: HashMap::from([(
                 CredentialSourceKind::Env,

@@ -13,6 +13,8 @@ pub enum Change {
     Jobs,
     /// A running request is to be cancelled.
     Cancel(RequestId),
+    /// A running script said or did something.
+    Log(RequestId),
 }
 
 /// A stream of [`Change`]s from all portal processes, sent after the commit.

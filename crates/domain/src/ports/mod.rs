@@ -8,6 +8,7 @@ mod jobs;
 mod people;
 mod requests;
 mod results;
+mod script;
 mod small;
 
 pub use changes::{Change, ChangeFeed};
@@ -17,6 +18,9 @@ pub use jobs::{ExecutionClaim, FinishError, JobQueue, LeaseStatus};
 pub use people::{NewUser, SessionStore, UserError, UserStore, UserUpdate, UserWithPassword};
 pub use requests::{Earlier, RequestFilter, RequestStore, TransitionError};
 pub use results::{ResultReader, ResultSink, ResultStore, SinkError};
+pub use script::{
+    ScriptCheckError, ScriptConnection, ScriptLog, ScriptLogs, ScriptRunner, ScriptSession, ScriptTarget,
+};
 pub use small::{
     AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken,
     Notifier, NotifyError, PasswordHasher, SecretGenerator, StoreError,
@@ -31,6 +35,7 @@ pub use {
     people::{MockSessionStore, MockUserStore},
     requests::MockRequestStore,
     results::{MockResultSink, MockResultStore},
+    script::{MockScriptLog, MockScriptLogs, MockScriptRunner, MockScriptSession, MockScriptTarget},
     small::{
         MockAccessTokens, MockAuditLog, MockClock, MockCredentialSource, MockHealth, MockIdGenerator,
         MockNotifier, MockPasswordHasher, MockSecretGenerator,

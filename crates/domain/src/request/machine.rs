@@ -403,6 +403,7 @@ impl Request {
             message: "The portal lost contact while this request ran; it was found that nothing took effect."
                 .to_owned(),
             database_error: None,
+            script: None,
         };
         let state = State::Failed {
             approvals,

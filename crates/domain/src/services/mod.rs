@@ -21,7 +21,7 @@ pub use administration::{
 pub use authentication::{AuthError, AuthSettings, Authentication, Caller, LoggedIn};
 pub use connections::{ConnectionError, Connections, Failed, SyncReport, TestReport};
 pub use directory::{DirectoryAccess, DirectoryAccessError};
-pub use execution::{ExecutionSettings, ExecutionWorker};
+pub use execution::{ExecutionSettings, ExecutionWorker, Scripts};
 pub use housekeeping::Housekeeper;
 pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
@@ -44,7 +44,7 @@ async fn wait_for_jobs(news: &mut Receiver<Change>) {
     loop {
         match news.recv().await {
             Ok(Change::Jobs) | Err(RecvError::Lagged(_)) => return,
-            Ok(Change::Request(_) | Change::Cancel(_)) => {}
+            Ok(Change::Request(_) | Change::Cancel(_) | Change::Log(_)) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

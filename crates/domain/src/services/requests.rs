@@ -271,7 +271,7 @@ async fn wait_for_news(news: &mut Receiver<Change>, id: RequestId, until: Instan
     loop {
         match timeout_at(until, news.recv()).await {
             Ok(Ok(Change::Request(changed))) if changed == id => return,
-            Ok(Ok(Change::Request(_) | Change::Jobs | Change::Cancel(_))) => {}
+            Ok(Ok(Change::Request(_) | Change::Jobs | Change::Cancel(_) | Change::Log(_))) => {}
             Ok(Err(RecvError::Lagged(_))) | Err(_) => return,
             Ok(Err(RecvError::Closed)) => return tokio::time::sleep_until(until).await,
         }

@@ -186,7 +186,8 @@ pub(crate) struct NoticeView {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FailureView {
-    /// `refused`, `credentials`, `target_unavailable`, `database`, `timed_out`, `internal`, `resolved`
+    /// `refused`, `credentials`, `target_unavailable`, `database`, `timed_out`, `internal`, `resolved`; of scripts also
+    /// `script`, `out_of_memory`, `policy_violation`, `crashed`, `stopped`
     kind: &'static str,
     message: String,
     /// SQLSTATE where a PostgreSQL server reported the error.
@@ -207,6 +208,9 @@ pub(crate) struct FailureView {
     /// In characters, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<u32>,
+    /// Of a script: the calls that led to the error, a line each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -406,6 +410,11 @@ fn failure(state: &State) -> Option<FailureView> {
 impl From<&Failure> for FailureView {
     fn from(failure: &Failure) -> Self {
         let error: Option<&DatabaseError> = failure.database_error.as_ref();
+        // A place in a statement of a script is no place in the submitted text.
+        let position = match &failure.script {
+            Some(script) => script.position,
+            None => error.and_then(|e| e.position),
+        };
         Self {
             kind: failure.kind.as_str(),
             message: failure.message.clone(),
@@ -414,8 +423,9 @@ impl From<&Failure> for FailureView {
             detail: error.and_then(|e| e.detail.clone()),
             hint: error.and_then(|e| e.hint.clone()),
             statement: error.and_then(|e| e.statement).map(|s| s + 1),
-            line: error.and_then(|e| e.position).map(|p| p.line),
-            column: error.and_then(|e| e.position).map(|p| p.column),
+            line: position.map(|p| p.line),
+            column: position.map(|p| p.column),
+            stack: failure.script.as_ref().map(|s| s.stack.clone()).filter(|stack| !stack.is_empty()),
         }
     }
 }

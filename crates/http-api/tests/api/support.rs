@@ -336,6 +336,7 @@ fn api(
         submissions: Submissions {
             requests: store.request_store(),
             directory: store.directory(),
+            scripts: None,
             reviewers: HashMap::from([(Engine::Postgresql, reviewer)]),
             clock: clock.clone(),
             ids: Arc::new(SequentialIds::new()),
@@ -395,6 +396,7 @@ fn worker(
         queue: store.job_queue(),
         requests: store.request_store(),
         results: store.result_store(),
+        scripts: None,
         executors: HashMap::from([(Engine::Postgresql, executor)]),
         credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
         changes: store.change_feed(),

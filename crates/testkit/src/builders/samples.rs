@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::execution::{
-    Column, DatabaseError, ExecutionReport, Failure, FailureKind, Notice, PreviewRow, StatementReport,
+    Column, DatabaseError, ExecutionReport, Failure, FailureKind, Notice, PreviewRow, ScriptPlace,
+    StatementReport,
 };
 use domain::request::{Edit, Request, Submission};
 use domain::review::Position;
@@ -71,6 +72,10 @@ pub fn sample_failure() -> Failure {
             hint: Some("Divide by something else.".to_owned()),
             statement: Some(1),
             position: Some(Position { line: 3, column: 14 }),
+        }),
+        script: Some(ScriptPlace {
+            position: Some(Position { line: 7, column: 2 }),
+            stack: "at main (script.js:7:2)".to_owned(),
         }),
     }
 }

@@ -87,7 +87,7 @@ async fn cancel_news(news: &mut tokio::sync::broadcast::Receiver<Change>, reques
         match news.recv().await {
             Ok(Change::Cancel(id)) if id == request => return,
             Err(RecvError::Lagged(_)) => return,
-            Ok(Change::Cancel(_) | Change::Request(_) | Change::Jobs) => {}
+            Ok(Change::Cancel(_) | Change::Request(_) | Change::Log(_) | Change::Jobs) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }

@@ -6,6 +6,7 @@
 mod lease;
 mod outcome;
 mod preview;
+mod script;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use self::lease::LeaseKeeper;
 use self::outcome::Outcome;
 use self::preview::PreviewSink;
+pub use self::script::Scripts;
 use super::{error_chain, wait_for_jobs};
 use crate::execution::ExecutionOrder;
 use crate::ids::RequestId;
@@ -25,9 +27,9 @@ use crate::job::{Lease, WorkerId};
 use crate::lifecycle::transition;
 use crate::ports::{
     ChangeFeed, Clock, CredentialSource, ExecutionClaim, FinishError, JobQueue, RequestStore, ResultStore,
-    StoreError, TargetExecutor,
+    ScriptTarget, StoreError, TargetExecutor,
 };
-use crate::request::{Event, Request, StateKind};
+use crate::request::{Event, Request, StateKind, SubmissionKind};
 use crate::target::{CredentialSourceKind, Engine, Target};
 use crate::user::Origin;
 
@@ -64,6 +66,8 @@ pub struct ExecutionWorker {
     pub requests: Arc<dyn RequestStore>,
     pub results: Arc<dyn ResultStore>,
     pub executors: HashMap<Engine, Arc<dyn TargetExecutor>>,
+    /// Absent on a portal that runs no scripts.
+    pub scripts: Option<Scripts>,
     pub credentials: HashMap<CredentialSourceKind, Arc<dyn CredentialSource>>,
     pub changes: Arc<dyn ChangeFeed>,
     pub clock: Arc<dyn Clock>,
@@ -190,8 +194,10 @@ impl ExecutionWorker {
         cancel: CancellationToken,
     ) -> Outcome {
         let id = request.id;
-        let Some(executor) = self.executors.get(&target.engine) else {
-            return Outcome::internal("This portal has no executor for the instance's kind of database.");
+        // Without a way to run it, no credential is fetched.
+        let way = match self.way(request.submission.kind, target.engine) {
+            Ok(way) => way,
+            Err(message) => return Outcome::internal(message),
         };
         let Some(source) = self.credentials.get(&target.credentials.source) else {
             return Outcome::credentials(&target);
@@ -215,12 +221,32 @@ impl ExecutionWorker {
         };
         let mut sink = PreviewSink::new(self.results.sink(id, lease));
         tracing::info!(request = %id, instance = %order.target.id, "executing");
+        let executor = match way {
+            Way::Query(executor) => executor,
+            Way::Script(scripts, target) => {
+                return scripts.run(target.as_ref(), &order, lease, sink, cancel).await;
+            }
+        };
         let result = executor.execute(&order, &mut sink, cancel).await;
         if let Err(error) = &result {
             tracing::info!(request = %id, instance = %order.target.id, error = outcome::class(error),
                 cause = %outcome::loggable_cause(error), "the execution did not succeed");
         }
         Outcome::of(result, sink.into_preview(), &order)
+    }
+
+    fn way(&self, kind: SubmissionKind, engine: Engine) -> Result<Way<'_>, &'static str> {
+        match kind {
+            SubmissionKind::Query => {
+                let executor = self.executors.get(&engine).map(Way::Query);
+                executor.ok_or("This portal has no executor for the instance's kind of database.")
+            }
+            SubmissionKind::Script => {
+                let scripts = self.scripts.as_ref().ok_or("This portal runs no scripts.")?;
+                let target = scripts.targets.get(&engine).map(|target| Way::Script(scripts, target));
+                target.ok_or("This portal cannot run scripts on the instance's kind of database.")
+            }
+        }
     }
 
     /// Writes the end. The store may be away for a while: the outcome is known only here, so this tries on
@@ -294,6 +320,12 @@ impl ExecutionWorker {
             }
         }
     }
+}
+
+/// By what a submission runs.
+enum Way<'a> {
+    Query(&'a Arc<dyn TargetExecutor>),
+    Script(&'a Scripts, &'a Arc<dyn ScriptTarget>),
 }
 
 /// The keeper returns only when the lease is lost and the work has not stopped by its cancel token in time.

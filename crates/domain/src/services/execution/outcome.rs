@@ -27,7 +27,7 @@ impl Outcome {
     }
 
     fn failed(kind: FailureKind, message: &str) -> Self {
-        Self::Failed(Failure { kind, message: message.to_owned(), database_error: None })
+        Self::Failed(Failure { kind, message: message.to_owned(), database_error: None, script: None })
     }
 
     pub(super) fn of(
@@ -43,6 +43,7 @@ impl Outcome {
                 kind: FailureKind::Database,
                 message: error.message.clone(),
                 database_error: Some(error),
+                script: None,
             }),
             Err(ExecutionError::CredentialsRejected { .. }) => Self::failed(
                 FailureKind::Credentials,
@@ -87,6 +88,11 @@ impl Outcome {
                     ExecutionReport { statements: vec![], notices: vec![notice], duration: report.duration };
                 Self::Succeeded { report, preview: vec![] }
             }
+            // Of a script some may have taken effect; its log tells.
+            Self::Failed(failure) if failure.script.is_some() => Self::failed(
+                failure.kind,
+                "The script failed; what was said about it could not be kept. What it did is in its log.",
+            ),
             Self::Failed(failure) => Self::failed(
                 failure.kind,
                 "The execution failed and nothing took effect; what was said about it could not be kept.",
@@ -110,6 +116,7 @@ impl Outcome {
                 kind: FailureKind::Internal,
                 message: "The portal stopped the execution; nothing took effect. Submit it again.".to_owned(),
                 database_error: None,
+                script: None,
             }),
             Self::Unknown => Event::LoseContact,
         }

@@ -11,12 +11,16 @@ use crate::ids::{InstanceId, RequestId};
 use crate::lifecycle::{submission_audit, transition};
 use crate::pod::Pod;
 use crate::policy::{self, RequestAction};
-use crate::ports::{Clock, Directory, Earlier, IdGenerator, RequestStore, StoreError, SubmissionReviewer};
+use crate::ports::{
+    Clock, Directory, Earlier, IdGenerator, RequestStore, ScriptCheckError, ScriptRunner, StoreError,
+    SubmissionReviewer,
+};
 use crate::request::{
     Edit, Effect, Event, NotificationKind, PodRef, Request, Requester, State, Submission, SubmissionKind,
     TargetRef,
 };
 use crate::review::Review;
+use crate::script;
 use crate::services::requests::RequestError;
 use crate::target::{Engine, Target};
 use crate::text::SubmissionText;
@@ -37,6 +41,8 @@ pub struct Submissions {
     pub requests: Arc<dyn RequestStore>,
     pub directory: Arc<dyn Directory>,
     pub reviewers: HashMap<Engine, Arc<dyn SubmissionReviewer>>,
+    /// Absent on a portal that runs no scripts.
+    pub scripts: Option<Arc<dyn ScriptRunner>>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdGenerator>,
 }
@@ -207,7 +213,24 @@ impl Submissions {
                 format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
             return Err(SubmitError::Fields(vec![FieldError::new("instanceId", message)]));
         };
-        reviewer.review(submission, target.read_only).await.map_err(SubmitError::Refused)
+        match submission.kind {
+            SubmissionKind::Query => {
+                reviewer.review(submission, target.read_only).await.map_err(SubmitError::Refused)
+            }
+            SubmissionKind::Script => self.review_script(target, submission).await,
+        }
+    }
+
+    async fn review_script(&self, target: &Target, submission: &Submission) -> Result<Review, SubmitError> {
+        let Some(runner) = &self.scripts else {
+            let message = "is script, and this portal runs no scripts";
+            return Err(SubmitError::Fields(vec![FieldError::new("submissionType", message)]));
+        };
+        match runner.check(&submission.text).await {
+            Ok(()) => Ok(script::review(target.read_only)),
+            Err(ScriptCheckError::Refused(refusal)) => Err(SubmitError::Refused(refusal)),
+            Err(ScriptCheckError::Unavailable { source }) => Err(SubmitError::ScriptsUnavailable { source }),
+        }
     }
 
     /// The target, when the person may use it now. One that they may not see is told from a missing one by nothing.

@@ -50,6 +50,7 @@ impl Rig {
             queue: self.world.store.job_queue(),
             requests: self.world.store.request_store(),
             results: self.world.store.result_store(),
+            scripts: None,
             executors: HashMap::from([(Engine::Postgresql, executor)]),
             credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
             changes: self.world.store.change_feed(),

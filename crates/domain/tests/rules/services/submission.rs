@@ -36,6 +36,7 @@ impl Desk {
             requests: world.store.request_store(),
             directory: world.store.directory(),
             reviewers,
+            scripts: None,
             clock: world.clock.clone(),
             ids: Arc::new(SequentialIds::new()),
         };
