@@ -1,0 +1,160 @@
+//! One script process: got ready, spoken to, listened to.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use script_protocol::{
+    FrameError, FromWorker, HEAD_BYTES, Head, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Ready, ToWorker,
+    VERSION, encode, parse_header,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
+
+use crate::pool::PoolError;
+use crate::spawner::{Spawner, Started};
+
+/// How long a process may take to get ready, on a busy machine.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long the news of an end may take once the stream has ended.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
+
+/// A process with its two directions. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) id: u32,
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    pub(crate) life: Life,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reader(OwnedReadHalf);
+
+#[derive(Debug)]
+pub(crate) struct Writer(OwnedWriteHalf);
+
+/// Holds a process alive.
+#[derive(Debug)]
+pub(crate) struct Life {
+    exit: oneshot::Receiver<ExitStatus>,
+    lifeline: Option<oneshot::Sender<()>>,
+}
+
+impl Life {
+    /// Ends the process now (SIGKILL).
+    pub(crate) fn end(&mut self) {
+        self.lifeline = None;
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    /// How it ended, in words for people.
+    pub(crate) async fn how(&mut self) -> String {
+        match tokio::time::timeout(EXIT_LIMIT, &mut self.exit).await {
+            Ok(Ok(status)) => match (status.code(), status.signal()) {
+                (_, Some(SIGSYS)) => "it tried a forbidden system call".to_owned(),
+                (_, Some(SIGXCPU)) => "it used up its processor time".to_owned(),
+                (_, Some(signal)) => format!("signal {signal}"),
+                (Some(code), None) => format!("exit code {code}"),
+                (None, None) => "it ended".to_owned(),
+            },
+            Ok(Err(_)) | Err(_) => "nobody knows how".to_owned(),
+        }
+    }
+
+    /// Whether the kernel ended it for a system call that no script needs.
+    pub(crate) async fn was_forbidden(&mut self) -> bool {
+        self.how().await.contains("forbidden")
+    }
+}
+
+const SIGSYS: i32 = 31;
+const SIGXCPU: i32 = 24;
+
+impl Reader {
+    /// The next message; `None` when the process has nothing more to say.
+    pub(crate) async fn next(&mut self) -> Result<Option<(FromWorker, Vec<u8>)>, FrameError> {
+        let mut head = [0; HEAD_BYTES];
+        let mut filled = 0;
+        while filled < HEAD_BYTES {
+            match self.0.read(&mut head[filled..]).await {
+                Ok(0) if filled == 0 => return Ok(None),
+                Ok(0) => return Err(FrameError::Truncated),
+                Ok(read) => filled += read,
+                // A process that was ended may leave its half of the stream so.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset && filled == 0 => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Head { header, payload } = Head::parse(head, MAX_FROM_WORKER)?;
+        let header = self.bytes(header).await?;
+        let message = parse_header(&header)?;
+        Ok(Some((message, self.bytes(payload).await?)))
+    }
+
+    /// Memory is taken as bytes arrive: a length alone costs nothing.
+    async fn bytes(&mut self, length: usize) -> Result<Vec<u8>, FrameError> {
+        let mut bytes = Vec::new();
+        let mut part = (&mut self.0).take(length as u64);
+        part.read_to_end(&mut bytes).await?;
+        if bytes.len() < length { Err(FrameError::Truncated) } else { Ok(bytes) }
+    }
+}
+
+impl Writer {
+    pub(crate) async fn send(&mut self, message: &ToWorker, payload: &[u8]) -> Result<(), FrameError> {
+        let frame = encode(message, payload, MAX_TO_WORKER)?;
+        Ok(self.0.write_all(&frame).await?)
+    }
+}
+
+impl Process {
+    fn of(started: Started) -> std::io::Result<Self> {
+        let Started { id, stream, exit, lifeline } = started;
+        let (reader, writer) = UnixStream::from_std(stream)?.into_split();
+        let life = Life { exit, lifeline: Some(lifeline) };
+        Ok(Self { id, reader: Reader(reader), writer: Writer(writer), life })
+    }
+
+    /// A process that waits for its script.
+    pub(crate) async fn ready(
+        spawner: &Spawner,
+        prepare: &Prepare,
+        snapshot: &[u8],
+    ) -> Result<(Self, Ready), PoolError> {
+        let mut process = Self::of(spawner.spawn().await?)?;
+        let prepared = async {
+            process.writer.send(&ToWorker::Prepare(prepare.clone()), snapshot).await?;
+            process.reader.next().await
+        };
+        match tokio::time::timeout(READY_LIMIT, prepared).await {
+            Ok(Ok(Some((FromWorker::Ready(ready), _)))) if ready.version == VERSION => Ok((process, ready)),
+            Ok(Ok(None) | Err(FrameError::Broken(_))) => Err(PoolError::Ended(process.life.how().await)),
+            Ok(Ok(Some(_)) | Err(_)) => Err(PoolError::Strange),
+            Err(_elapsed) => Err(PoolError::Slow(READY_LIMIT)),
+        }
+    }
+
+    /// The start-up snapshot, from a process that makes it and ends.
+    pub(crate) async fn snapshot(spawner: &Spawner) -> Result<Vec<u8>, PoolError> {
+        let mut process = Self::of(spawner.spawn().await?)?;
+        let made = async {
+            process.writer.send(&ToWorker::MakeSnapshot { version: VERSION }, &[]).await?;
+            process.reader.next().await
+        };
+        match tokio::time::timeout(READY_LIMIT, made).await {
+            Ok(Ok(Some((FromWorker::Snapshot { version: VERSION }, snapshot)))) => Ok(snapshot),
+            Ok(Ok(None) | Err(FrameError::Broken(_))) => Err(PoolError::Ended(process.life.how().await)),
+            Ok(Ok(Some(_)) | Err(_)) => Err(PoolError::Strange),
+            Err(_elapsed) => Err(PoolError::Slow(READY_LIMIT)),
+        }
+    }
+}

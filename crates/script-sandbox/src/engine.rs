@@ -1,0 +1,95 @@
+//! V8: how it is started, the snapshot of a script's world, and an isolate made from it.
+
+use std::borrow::Cow;
+use std::sync::Once;
+
+use crate::host::{functions, on_rejection};
+use crate::lockdown;
+use crate::outcome::FRAMES;
+
+const PRELUDE: &str = include_str!("prelude.js");
+
+/// No code is generated while scripts run, and no thread is started.
+const FLAGS: &str = "--jitless --single-threaded";
+
+/// Where the functions of the prelude are kept in the snapshot.
+const FUNCTIONS: usize = 0;
+
+/// Starts V8, once in a process.
+pub(crate) fn start() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        v8::V8::set_flags_from_string(FLAGS);
+        let platform = v8::new_single_threaded_default_platform(false).make_shared();
+        v8::V8::initialize_platform(platform);
+        v8::V8::initialize();
+    });
+}
+
+/// A snapshot holds places in this table instead of addresses.
+fn external_references() -> Cow<'static, [v8::ExternalReference]> {
+    let references = functions().map(|(_, function)| v8::ExternalReference { function });
+    Cow::Owned(references.to_vec())
+}
+
+/// Runs the prelude and makes a snapshot of what is there then.
+pub(crate) fn make_snapshot() -> Option<Vec<u8>> {
+    start();
+    let mut creator = v8::Isolate::snapshot_creator(Some(external_references()), None);
+    let installed = {
+        v8::scope!(let scope, &mut creator);
+        let context = v8::Context::new(scope, v8::ContextOptions::default());
+        let scope = &mut v8::ContextScope::new(scope, context);
+        let installed = install(scope);
+        if let Some(functions) = installed {
+            scope.set_default_context(context);
+            let index = scope.add_context_data(context, functions);
+            debug_assert_eq!(index, FUNCTIONS, "nothing else is kept in the snapshot");
+        }
+        installed.is_some()
+    };
+    let blob = creator.create_blob(v8::FunctionCodeHandling::Keep)?;
+    installed.then(|| blob.to_vec())
+}
+
+fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
+    let host = v8::Object::new(scope);
+    for (name, callback) in functions() {
+        let name = v8::String::new(scope, name)?;
+        let function = v8::Function::builder_raw(callback).build(scope)?;
+        host.set(scope, name.into(), function.into())?;
+    }
+    let source = v8::String::new(scope, PRELUDE)?;
+    let script = v8::Script::compile(scope, source, None)?;
+    let prelude = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
+    let undefined = v8::undefined(scope).into();
+    let functions = prelude.call(scope, undefined, &[host.into()])?;
+    functions.to_object(scope)
+}
+
+/// An isolate from a snapshot, with limits. `heap` is in bytes.
+pub(crate) fn isolate(snapshot: Vec<u8>, heap: usize) -> v8::OwnedIsolate {
+    start();
+    let params = v8::CreateParams::default()
+        .snapshot_blob(snapshot.into())
+        .external_references(external_references())
+        .heap_limits(0, heap);
+    let mut isolate = v8::Isolate::new(params);
+    isolate.set_microtasks_policy(v8::MicrotasksPolicy::Explicit);
+    isolate.set_allow_atomics_wait(false);
+    isolate.set_promise_reject_callback(on_rejection);
+    // Places come from these, and not from a property that a script can change.
+    isolate.set_capture_stack_trace_for_uncaught_exceptions(true, FRAMES);
+    isolate.set_oom_error_handler(lockdown::on_out_of_memory);
+    isolate.add_near_heap_limit_callback(lockdown::on_heap_limit, std::ptr::null_mut());
+    isolate
+}
+
+/// The functions of the prelude, of a context that came from the snapshot. Once per context.
+pub(crate) fn prelude<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
+    scope.get_context_data_from_snapshot_once::<v8::Object>(FUNCTIONS).ok()
+}
+
+pub(crate) fn version() -> &'static str {
+    v8::V8::get_version()
+}

@@ -1,0 +1,102 @@
+#![expect(unsafe_code, reason = "closing inherited descriptors, and leaving at once, have no safe call")]
+//! The lock-down: layer on layer, each of which holds alone. After it the process can compute, read and write the one
+//! stream that it has, and nothing else.
+
+mod files;
+mod namespaces;
+mod resources;
+mod syscalls;
+
+use std::ffi::c_void;
+use std::os::fd::{FromRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
+
+use nix::sys::{prctl, signal::Signal};
+use script_protocol::{FromWorker, Layer, LayerState, MAX_FROM_WORKER, Prepare, encode};
+
+use crate::worker::Channel;
+
+/// What is said when memory is used up, made while there is some.
+static LAST_WORDS: OnceLock<(Channel, Vec<u8>)> = OnceLock::new();
+
+pub(crate) fn remember(channel: Channel) {
+    if let Ok(frame) = encode(&FromWorker::OutOfMemory, &[], MAX_FROM_WORKER) {
+        let _ = LAST_WORDS.set((channel, frame));
+    }
+}
+
+/// Ends the process without looking back: no destructor may run over a heap that is in an unknown state.
+pub(crate) fn leave() -> ! {
+    // SAFETY: `_exit` may be called at any time.
+    unsafe { libc::_exit(0) }
+}
+
+fn out_of_memory() -> ! {
+    if let Some((channel, frame)) = LAST_WORDS.get() {
+        channel.write(frame);
+    }
+    leave()
+}
+
+/// V8 is about to give up on its heap, whose limit it cannot keep any more.
+pub(crate) extern "C" fn on_heap_limit(_: *mut c_void, _: usize, _: usize) -> usize {
+    out_of_memory()
+}
+
+/// V8 could not get memory from the system.
+pub(crate) extern "C" fn on_out_of_memory(_: *const libc::c_char, _: &v8::OomDetails) {
+    out_of_memory()
+}
+
+/// Dies with the thread that started it.
+pub(crate) fn follow_parent() {
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+}
+
+/// Puts on all layers that are asked for, in their order, and tells what became of each.
+pub(crate) fn lock(prepare: &Prepare, channel: Channel) -> Vec<Layer> {
+    let set_up = prepare.set_up;
+    let mut layers =
+        vec![layer("no_new_privs", true, || prctl::set_no_new_privs().map_err(|e| e.to_string()))];
+    // Their answer is needed before files are out of reach.
+    let in_use = resources::in_use();
+    layers.push(layer("namespaces", set_up.namespaces, namespaces::enter));
+    // A change of credentials, as above, takes it away.
+    follow_parent();
+    layers.push(layer("descriptors", true, || close_all_but(channel.fd())));
+    layers.push(layer("landlock", set_up.landlock, files::restrict));
+    layers.push(layer("limits", set_up.limits, || resources::limit(prepare, in_use)));
+    layers.push(layer("not_dumpable", true, || prctl::set_dumpable(false).map_err(|e| e.to_string())));
+    layers.push(layer("seccomp", set_up.seccomp, || syscalls::filter(channel.fd())));
+    layers
+}
+
+fn layer(name: &str, wanted: bool, put_on: impl FnOnce() -> Result<(), String>) -> Layer {
+    let state = match wanted.then(put_on) {
+        None => LayerState::Off,
+        Some(Ok(())) => LayerState::On,
+        Some(Err(why)) => LayerState::Missing(why),
+    };
+    Layer { name: name.to_owned(), state }
+}
+
+/// The socket that the portal has put there. It stays descriptor 0, so that a limit of one descriptor leaves no room
+/// for another.
+pub(crate) fn standard_input() -> UnixStream {
+    // SAFETY: descriptor 0 is open, and nothing else in this process reads standard input.
+    unsafe { UnixStream::from_raw_fd(0) }
+}
+
+/// Closes every descriptor but one, standard input, output and error included.
+fn close_all_but(kept: RawFd) -> Result<(), String> {
+    let (kept, last) = (libc::c_uint::try_from(kept).map_err(|e| e.to_string())?, libc::c_uint::MAX);
+    let ranges = [(0, kept.checked_sub(1)), (kept + 1, Some(last))];
+    for (first, last) in ranges.into_iter().filter_map(|(first, last)| Some((first, last?))) {
+        // SAFETY: nothing in this process uses another descriptor than the kept one from here on.
+        if unsafe { libc::close_range(first, last, 0) } != 0 {
+            return Err(nix::errno::Errno::last().to_string());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What a script can do, and what it says.
+
+use std::time::{Duration, Instant};
+
+use domain::script::{DatabaseCall, LogEntry, ScriptOutcome, ScriptStatement};
+
+use super::harness::{check, database_error, in_turn, refusal, rows, script};
+
+#[tokio::test]
+async fn a_script_returns_a_value() {
+    assert_eq!(script("return 1 + 1").run().await.value(), "2");
+    assert_eq!(script("// nothing").run().await.value(), "undefined");
+    assert_eq!(
+        script("return [1, 'a', null, undefined, {b: [2n]}]").run().await.value(),
+        r#"[1,"a",null,null,{"b":["2"]}]"#
+    );
+    assert_eq!(script("return []").run().await.value(), "[]");
+    assert_eq!(
+        script("return await new Promise(r => r({a: new Date(0)}))").run().await.value(),
+        r#"{"a":"1970-01-01T00:00:00.000Z"}"#
+    );
+    assert_eq!(script("return 'é\\u2028\\ud800'").run().await.value(), "\"é\u{2028}\\ud800\"");
+}
+
+#[tokio::test]
+async fn the_console_is_kept_in_order() {
+    let seen = script("console.log('a', 1, {b: [1, 'x']}); console.warn(new Map([[1, new Set([2])]])); console.error(null, undefined, -0, 1n)").run().await;
+    assert_eq!(
+        seen.console(),
+        ["log: a 1 { b: [ 1, 'x' ] }", "warn: Map { 1 => Set { 2 } }", "error: null undefined -0 1n"]
+    );
+}
+
+#[tokio::test]
+async fn a_query_gives_rows_as_node_postgres_does() {
+    let columns = [("id", "int4"), ("__proto__", "text"), ("id", "int8")];
+    let answer = rows(&columns, &[r#"[1,"p","9007199254740993"]"#, r#"[2,null,"3"]"#]);
+    let seen = script(
+        "const r = await db.query('SELECT $1', [1, 'é', null, undefined, true, 2n, new Date(0), [1, ['a\"b', null]], {a: 1}, new Uint8Array([1, 255])]);
+         return [r.rowCount, r.command, r.fields, r.rows, Object.keys(r.rows[0]), ({}).p]",
+    )
+    .answers(in_turn(vec![Ok(answer)]))
+    .run()
+    .await;
+    assert_eq!(
+        seen.value(),
+        r#"[2,"SELECT",[{"name":"id","type":"int4"},{"name":"__proto__","type":"text"},{"name":"id","type":"int8"}],[{"id":"9007199254740993","__proto__":"p"},{"id":"3","__proto__":null}],["id","__proto__"],null]"#
+    );
+    let text = |t: &str| Some(t.to_owned());
+    let parameters = vec![
+        text("1"),
+        text("é"),
+        None,
+        None,
+        text("true"),
+        text("2"),
+        text("1970-01-01T00:00:00.000Z"),
+        text(r#"{"1",{"a\"b",NULL}}"#),
+        text(r#"{"a":1}"#),
+        text("\\x01ff"),
+    ];
+    assert_eq!(
+        seen.calls,
+        [DatabaseCall::Query(ScriptStatement {
+            text: "SELECT $1".to_owned(),
+            parameters,
+            in_transaction: false
+        })]
+    );
+}
+
+#[tokio::test]
+async fn errors_tell_their_place_in_the_submitted_text() {
+    let seen = script("const a = 1;\n  null.x").run().await;
+    let error = seen.error();
+    assert_eq!(error.message, "TypeError: Cannot read properties of null (reading 'x')");
+    let position = error.position.unwrap();
+    assert_eq!((position.line, position.column), (2, 8));
+    let seen = script("async function f() {\n  await sleep(1);\n  throw new Error('boom')\n}\n\nawait f()")
+        .run()
+        .await;
+    assert_eq!(seen.error().message, "Error: boom");
+    assert_eq!(seen.error().position.map(|p| (p.line, p.column)), Some((3, 9)));
+    let seen = script("\nawait db.query('SELECT * FROM nowhere')")
+        .answers(in_turn(vec![Err(database_error())]))
+        .run()
+        .await;
+    let error = seen.error();
+    assert_eq!(error.database_error.as_ref().unwrap().code, "42P01");
+    assert_eq!(error.position.map(|p| (p.line, p.column)), Some((2, 10)));
+    let seen = script("try { await db.query('COMMIT') } catch (e) { return [e.name, e.code, e.message, e.refused, e instanceof DatabaseError] }").answers(in_turn(vec![Err(refusal())])).run().await;
+    assert_eq!(
+        seen.value(),
+        r#"["DatabaseError","transaction_control","COMMIT may not be submitted.",true,true]"#
+    );
+}
+
+#[tokio::test]
+async fn syntax_errors_are_found_without_running_anything() {
+    check("return await db.query('x')").await.unwrap();
+    let refusal = check("const a = 1;\nconst b = ;\n").await.unwrap_err();
+    assert_eq!(refusal.code, "script_syntax");
+    assert_eq!(refusal.message, "SyntaxError: Unexpected token ';'");
+    let position = refusal.position.unwrap();
+    assert_eq!((position.line, position.column), (2, 11));
+    let refusal = check("}); for (;;) {} (async () => {").await.unwrap_err();
+    assert_eq!(refusal.message, "SyntaxError: a bracket is closed that was not opened");
+    let refusal = check("if (true) {\n  x").await.unwrap_err();
+    assert_eq!(refusal.message, "SyntaxError: Unexpected end of input");
+    assert_eq!(refusal.position.map(|p| (p.line, p.column)), Some((2, 4)));
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_ended_with_its_call() {
+    let begun = Instant::now();
+    let seen = script("await db.query('SELECT pg_sleep(60)')")
+        .timeout(Duration::from_millis(300))
+        .pace(Duration::from_mins(1))
+        .run()
+        .await;
+    assert!(matches!(seen.end.outcome, ScriptOutcome::TimedOut), "{:?}", seen.end);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let [LogEntry::Call(record)] = seen.log.as_slice() else { panic!("{:?}", seen.log) };
+    assert_eq!(record.error.as_deref(), Some("cancelled"));
+}

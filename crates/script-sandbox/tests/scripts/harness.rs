@@ -1,0 +1,222 @@
+//! A runner with real processes, and sessions and logs that remember what they were asked.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::execution::{Column, DatabaseError};
+use domain::ids::RequestId;
+use domain::ports::{
+    ExecutionError, ScriptCheckError, ScriptConnection, ScriptLog, ScriptRunner as _, ScriptSession,
+    SinkError,
+};
+use domain::review::Refusal;
+use domain::script::{
+    CallAnswer, CallError, DatabaseCall, LogEntry, ReturnedValue, ScriptEnd, ScriptError, ScriptOrder,
+    ScriptOutcome,
+};
+use domain::target::Limits;
+use domain::text::SubmissionText;
+use script_runner::{ProcessScriptRunner, ScriptSettings};
+use tokio_util::sync::CancellationToken;
+
+/// What a session says to a call.
+pub(crate) type Answers = Arc<dyn Fn(&DatabaseCall) -> Result<CallAnswer, CallError> + Send + Sync>;
+
+/// How long a call takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace(pub(crate) Duration);
+
+pub(crate) struct Script {
+    pub(crate) text: String,
+    pub(crate) timeout: Duration,
+    pub(crate) answers: Answers,
+    pub(crate) pace: Pace,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// What was seen of a script.
+pub(crate) struct Seen {
+    pub(crate) end: ScriptEnd,
+    pub(crate) calls: Vec<DatabaseCall>,
+    pub(crate) log: Vec<LogEntry>,
+}
+
+impl Seen {
+    pub(crate) fn value(&self) -> String {
+        let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        match &self.end.outcome {
+            ScriptOutcome::Returned(ReturnedValue::Nothing) => "undefined".to_owned(),
+            ScriptOutcome::Returned(ReturnedValue::Single(value)) => text(value),
+            ScriptOutcome::Returned(ReturnedValue::Elements(values)) => {
+                format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(","))
+            }
+            other => panic!("the script gave no value: {other:?}"),
+        }
+    }
+
+    pub(crate) fn error(&self) -> &ScriptError {
+        match &self.end.outcome {
+            ScriptOutcome::Threw(error) => error,
+            other => panic!("the script threw nothing: {other:?}"),
+        }
+    }
+
+    pub(crate) fn console(&self) -> Vec<String> {
+        let line = |entry: &LogEntry| match entry {
+            LogEntry::Console { level, text } => Some(format!("{}: {text}", level.as_str())),
+            LogEntry::Call(_) => None,
+        };
+        self.log.iter().filter_map(line).collect()
+    }
+}
+
+pub(crate) fn settings() -> ScriptSettings {
+    ScriptSettings::new(PathBuf::from(env!("CARGO_BIN_EXE_script-sandbox")), vec![])
+}
+
+pub(crate) fn script(text: &str) -> Script {
+    Script {
+        text: text.to_owned(),
+        timeout: Duration::from_secs(20),
+        answers: Arc::new(|_| Ok(CallAnswer { command: "SELECT".to_owned(), ..CallAnswer::default() })),
+        pace: Pace(Duration::ZERO),
+        cancel: CancellationToken::new(),
+    }
+}
+
+impl Script {
+    pub(crate) fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    pub(crate) fn pace(self, pace: Duration) -> Self {
+        Self { pace: Pace(pace), ..self }
+    }
+
+    pub(crate) fn answers(
+        self,
+        answers: impl Fn(&DatabaseCall) -> Result<CallAnswer, CallError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { answers: Arc::new(answers), ..self }
+    }
+
+    pub(crate) async fn run(self) -> Seen {
+        let runner = ProcessScriptRunner::start(settings()).unwrap();
+        self.run_on(&runner).await
+    }
+
+    pub(crate) async fn run_on(self, runner: &ProcessScriptRunner) -> Seen {
+        let order = ScriptOrder {
+            request: RequestId::from_uuid(uuid::Uuid::from_u128(1)),
+            text: SubmissionText::parse(&self.text).unwrap(),
+            limits: Limits { timeout: self.timeout, ..Limits::default() },
+            read_only: false,
+        };
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let stop = CancellationToken::new();
+        let session = ListSession {
+            answers: self.answers,
+            calls: Arc::clone(&calls),
+            pace: self.pace,
+            stop: stop.clone(),
+        };
+        let mut log = ListLog::default();
+        let connection = ScriptConnection { session: Box::new(session), stop };
+        let end = runner.run(&order, connection, &mut log, self.cancel).await;
+        let calls = std::mem::take(&mut *calls.lock().unwrap());
+        Seen { end, calls, log: log.entries }
+    }
+}
+
+struct ListSession {
+    answers: Answers,
+    calls: Arc<Mutex<Vec<DatabaseCall>>>,
+    pace: Pace,
+    stop: CancellationToken,
+}
+
+#[async_trait]
+impl ScriptSession for ListSession {
+    async fn call(&mut self, call: DatabaseCall) -> Result<CallAnswer, CallError> {
+        self.calls.lock().unwrap().push(call.clone());
+        if !self.pace.0.is_zero() {
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(CallError::Ended(ExecutionError::Cancelled)),
+                () = tokio::time::sleep(self.pace.0) => {}
+            }
+        }
+        (self.answers)(&call)
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), ExecutionError> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct ListLog {
+    entries: Vec<LogEntry>,
+}
+
+#[async_trait]
+impl ScriptLog for ListLog {
+    async fn write(&mut self, entries: Vec<LogEntry>) -> Result<(), SinkError> {
+        self.entries.extend(entries);
+        Ok(())
+    }
+}
+
+/// Rows of columns, each value as JSON.
+pub(crate) fn rows(columns: &[(&str, &str)], values: &[&str]) -> CallAnswer {
+    CallAnswer {
+        command: "SELECT".to_owned(),
+        columns: columns
+            .iter()
+            .map(|(name, kind)| Column { name: (*name).to_owned(), type_name: (*kind).to_owned() })
+            .collect(),
+        affected: Some(values.len() as u64),
+        rows: u32::try_from(values.len()).unwrap(),
+        ndjson: Bytes::from(values.iter().flat_map(|row| [*row, "\n"]).collect::<String>()),
+        stream: None,
+        done: true,
+    }
+}
+
+pub(crate) fn database_error() -> CallError {
+    CallError::Database(DatabaseError {
+        code: "42P01".to_owned(),
+        severity: "ERROR".to_owned(),
+        message: "relation \"nowhere\" does not exist".to_owned(),
+        hint: Some("Create it.".to_owned()),
+        ..DatabaseError::default()
+    })
+}
+
+pub(crate) fn refusal() -> CallError {
+    CallError::Refused(Refusal {
+        code: "transaction_control".to_owned(),
+        message: "COMMIT may not be submitted.".to_owned(),
+        position: None,
+    })
+}
+
+pub(crate) async fn check(text: &str) -> Result<(), Refusal> {
+    let runner = ProcessScriptRunner::start(settings()).unwrap();
+    match runner.check(&SubmissionText::parse(text).unwrap()).await {
+        Ok(()) => Ok(()),
+        Err(ScriptCheckError::Refused(refusal)) => Err(refusal),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// Answers from a list, one call after the other.
+pub(crate) fn in_turn(
+    answers: Vec<Result<CallAnswer, CallError>>,
+) -> impl Fn(&DatabaseCall) -> Result<CallAnswer, CallError> {
+    let answers = Mutex::new(VecDeque::from(answers));
+    move |_| answers.lock().unwrap().pop_front().expect("no more calls were expected")
+}
