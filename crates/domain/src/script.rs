@@ -245,6 +245,13 @@ pub struct LogLine {
     pub entry: LogEntry,
 }
 
+/// How much a stored log has of each kind of line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogCounts {
+    pub console: u64,
+    pub calls: u64,
+}
+
 /// What is told of a script before anybody decides on it. What it will do is known to nobody before it runs.
 pub fn review(read_only: bool) -> Review {
     let message = "A script decides while it runs which statements it executes. Read it: the rules for statements hold \

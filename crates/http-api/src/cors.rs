@@ -13,11 +13,13 @@ use url::{Host, Url};
 
 use crate::headers::REQUEST_ID;
 use crate::idempotency;
+use crate::routes::events::LAST_EVENT_ID;
 use crate::routes::results::TRUNCATED;
 
 const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-const SENT: [HeaderName; 5] = [ACCEPT, AUTHORIZATION, CONTENT_TYPE, idempotency::KEY, REQUEST_ID];
+const SENT: [HeaderName; 6] =
+    [ACCEPT, AUTHORIZATION, CONTENT_TYPE, idempotency::KEY, LAST_EVENT_ID, REQUEST_ID];
 const EXPOSED: [HeaderName; 6] =
     [CONTENT_DISPOSITION, LOCATION, RETRY_AFTER, idempotency::REPLAYED, REQUEST_ID, TRUNCATED];
 

@@ -159,6 +159,19 @@ impl Problem {
         }
     }
 
+    /// The same where the text was sent as a file.
+    pub(crate) fn about_file(mut self) -> Self {
+        for error in self.errors.iter_mut().filter(|error| error.field == "queryContent") {
+            "file".clone_into(&mut error.field);
+        }
+        self
+    }
+
+    /// What is wrong with single fields.
+    pub(crate) fn into_errors(self) -> Vec<FieldProblem> {
+        self.errors
+    }
+
     /// The same in the middle of a stream of server-sent events.
     pub(crate) fn as_event(&self) -> Bytes {
         if let Some(cause) = self.cause() {
@@ -324,6 +337,9 @@ impl From<RequestError> for Problem {
                 format!(
                     "Somebody was faster: the request has changed and is {current} now. Look at it again."
                 ),
+            ),
+            RequestError::NoScript => Self::not_found(
+                "The request with this id is a query and no script. GET /api/queries/{id} shows it.",
             ),
             RequestError::NoResult { reason } => Self::new(StatusCode::CONFLICT, "no_result", reason),
             RequestError::Store(error) => error.into(),

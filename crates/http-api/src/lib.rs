@@ -15,6 +15,7 @@ mod head;
 mod headers;
 mod idempotency;
 mod jwt;
+mod multipart;
 mod openapi;
 mod rate_limit;
 mod routes;

@@ -23,8 +23,8 @@ use crate::fallback::nothing_here;
 use crate::openapi::Description;
 use crate::rate_limit::{Limiter, RateLimits};
 use crate::routes::{
-    auth as auth_routes, changes, directory, events, health, instances, pods, requests, results, sessions,
-    users,
+    auth as auth_routes, changes, directory, events, health, instances, pods, requests, results, scripts,
+    sessions, users,
 };
 use crate::{alias, auth, cors, head, headers, rate_limit};
 
@@ -172,6 +172,9 @@ fn protected_routes(config: &mut ServiceConfig<'_>) {
             .service(changes::resolve)
             .service(results::result)
             .service(events::events)
+            .service(scripts::upload)
+            .service(scripts::status)
+            .service(scripts::log)
             .service(directory::instances)
             .service(directory::databases)
             .service(directory::pods)

@@ -41,6 +41,11 @@ pub(crate) enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Tell which layers of isolation for scripts this host gives, and what is missing for the others.
+    Doctor,
+    /// A script process: the server starts these by itself.
+    #[command(hide = true, name = crate::scripts::WORKER)]
+    ScriptWorker,
     /// Ask the server that runs with this configuration whether it can work; fails when it cannot.
     Health,
     /// Print the OpenAPI description of the API.

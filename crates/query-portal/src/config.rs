@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     pub(crate) approvals: Approvals,
     pub(crate) execution: Execution,
+    pub(crate) script: Script,
     pub(crate) secrets: Secrets,
     pub(crate) targets: Targets,
     pub(crate) rate_limit: RateLimit,
@@ -100,6 +101,23 @@ pub(crate) struct Execution {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Script {
+    /// Take scripts, and run them.
+    pub(crate) enabled: bool,
+    /// Processes that are kept ready.
+    pub(crate) warm_processes: usize,
+    /// Most processes at the same time, those that only read a submission among them.
+    pub(crate) max_processes: usize,
+    /// Most memory of one process, in MiB.
+    pub(crate) memory_mib: u64,
+    /// Most database calls of one script.
+    pub(crate) max_calls: u64,
+    /// Refuse to serve where the host lacks a layer of isolation.
+    pub(crate) require_full_isolation: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Secrets {
     /// Credential references of the source `env` have to start with one of these.
     pub(crate) env_prefixes: Vec<String>,
@@ -149,6 +167,10 @@ fn defaults() -> serde_json::Value {
         "execution": {
             "concurrency": 8, "lease_seconds": 30, "renew_seconds": 5, "drain_seconds": 30, "poll_seconds": 2,
             "reap_seconds": 5,
+        },
+        "script": {
+            "enabled": true, "warm_processes": 2, "max_processes": 16, "memory_mib": 256, "max_calls": 10_000,
+            "require_full_isolation": false,
         },
         "secrets": { "env_prefixes": ["TARGET_"] },
         "targets": { "tls_authorities": ["system"] },

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod demo;
 mod notify;
+mod scripts;
 mod serve;
 mod system;
 mod telemetry;
@@ -17,8 +18,17 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command, ConfigCommand};
 use crate::config::Config;
 
+fn main() -> ExitCode {
+    // First of all, and without a runtime: a script process has one thread and reads no configuration.
+    if std::env::args_os().nth(1).is_some_and(|command| command == scripts::WORKER) {
+        script_sandbox::serve();
+        return ExitCode::SUCCESS;
+    }
+    with_runtime()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn with_runtime() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,6 +55,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             Config::load_for_serving(cli.config.as_deref())?;
             commands::config_is_complete()
         }
+        Command::Doctor => scripts::doctor(&config()?).await,
+        Command::ScriptWorker => anyhow::bail!("the server starts script processes by itself"),
         Command::Health => commands::health(config()?.server.listen),
         Command::Openapi => commands::openapi(),
     }

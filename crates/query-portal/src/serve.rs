@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::notify::LogNotifier;
 use crate::wiring::{Portal, Surroundings, portal};
-use crate::{telemetry, wiring};
+use crate::{scripts, telemetry, wiring};
 
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
@@ -35,7 +35,10 @@ pub(crate) async fn run(
     workers: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Portal { api, executions, notifications, housekeeper } = portal;
+    let Portal { api, executions, notifications, housekeeper, scripts } = portal;
+    if let Some(scripts) = &scripts {
+        scripts::look(scripts).await?;
+    }
     let background = tokio_util::task::TaskTracker::new();
     if let Some(executions) = executions {
         background.spawn(executions.run(stop.clone()));

@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use domain::job::WorkerId;
 use domain::ports::{
-    AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher,
-    SubmissionReviewer, TargetExecutor, TargetInspector,
+    AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher, ScriptLogs,
+    ScriptRunner, ScriptTarget, SubmissionReviewer, TargetExecutor, TargetInspector,
 };
 use domain::services::{
     Administration, Authentication, Connections, DirectoryAccess, ExecutionWorker, Housekeeper,
-    NotificationWorker, Requests, Submissions,
+    NotificationWorker, Requests, Scripts, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use http_api::{Api, ApiSettings, RateLimits};
+use script_runner::ProcessScriptRunner;
 use secrets::EnvCredentialSource;
 use store_postgres::{
-    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore,
+    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgScriptLogs,
     PgSessionStore, PgStore, PgUserStore, StoreConfig,
 };
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig, PostgresReviewer};
 
 use crate::config::Config;
+use crate::scripts;
 use crate::system::{BcryptPasswords, RandomIds, RandomSecrets, SystemClock};
 
 /// Everything that serves.
@@ -31,6 +33,8 @@ pub(crate) struct Portal {
     pub(crate) executions: Option<Arc<ExecutionWorker>>,
     pub(crate) notifications: NotificationWorker,
     pub(crate) housekeeper: Housekeeper,
+    /// Absent when scripts are switched off.
+    pub(crate) scripts: Option<Arc<ProcessScriptRunner>>,
 }
 
 /// What is different between a real installation and the demo.
@@ -78,7 +82,9 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
     let queue = Arc::new(PgJobQueue::new(store.clone(), Arc::clone(&ids)));
     let results = Arc::new(PgResultStore::new(store.clone()));
     let directory = Arc::new(PgDirectory::new(store.clone()));
+    let logs: Arc<dyn ScriptLogs> = Arc::new(PgScriptLogs::new(store.clone(), Arc::clone(&clock)));
     let tokens: Arc<dyn AccessTokens> = Arc::new(config.access_tokens()?);
+    let scripts = scripts::runner(config)?.map(Arc::new);
     let postgres = Arc::new(PostgresExecutor::new(PostgresExecutorConfig {
         authorities: config.target_authorities(),
         ..PostgresExecutorConfig::default()
@@ -114,7 +120,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         submissions: Submissions {
             requests: requests.clone(),
             directory: directory.clone(),
-            scripts: None,
+            scripts: scripts.clone().map(|runner| runner as Arc<dyn ScriptRunner>),
             reviewers: HashMap::from([(
                 Engine::Postgresql,
                 Arc::new(PostgresReviewer::new()) as Arc<dyn SubmissionReviewer>,
@@ -125,6 +131,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         requests: Requests {
             requests: requests.clone(),
             results: results.clone(),
+            logs: Arc::clone(&logs),
             changes: Arc::clone(&changes),
             clock: Arc::clone(&clock),
             require_digest: config.approvals.require_digest,
@@ -143,7 +150,11 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         queue: queue.clone(),
         requests: requests.clone(),
         results,
-        scripts: None,
+        scripts: scripts.clone().map(|runner| Scripts {
+            runner,
+            targets: HashMap::from([(Engine::Postgresql, Arc::clone(&postgres) as Arc<dyn ScriptTarget>)]),
+            logs: Arc::clone(&logs),
+        }),
         executors: HashMap::from([(Engine::Postgresql, postgres as Arc<dyn TargetExecutor>)]),
         credentials,
         changes: Arc::clone(&changes),
@@ -164,6 +175,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             poll: settings.poll,
         },
         housekeeper: Housekeeper { queue, clock, every: Duration::from_secs(config.execution.reap_seconds) },
+        scripts,
     })
 }
 

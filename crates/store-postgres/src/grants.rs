@@ -24,7 +24,7 @@ const FULL: [&str; 15] = [
     "user_token_invalidation",
     "users",
 ];
-const APPEND: [&str; 2] = ["audit_chain", "audit_logs"];
+const APPEND: [&str; 3] = ["audit_chain", "audit_logs", "script_log"];
 const READ: [&str; 2] = ["__diesel_schema_migrations", "roles"];
 
 #[derive(QueryableByName)]

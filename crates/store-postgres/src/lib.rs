@@ -30,6 +30,7 @@ mod requests;
 mod results;
 mod rows;
 mod schema;
+mod script_log;
 mod session_list;
 mod sessions;
 mod summary_rows;
@@ -50,5 +51,6 @@ pub use migrate::{MigrateError, MigrationReport, migrate, pending_migrations, re
 pub use pool::PgStore;
 pub use requests::PgRequestStore;
 pub use results::PgResultStore;
+pub use script_log::PgScriptLogs;
 pub use sessions::PgSessionStore;
 pub use users::PgUserStore;

@@ -243,6 +243,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    script_log (request_id, number) {
+        request_id -> Int8,
+        number -> Int8,
+        at -> Timestamptz,
+        level -> Nullable<Varchar>,
+        text -> Nullable<Text>,
+        call_number -> Nullable<Int8>,
+        call_kind -> Nullable<Varchar>,
+        statement -> Nullable<Text>,
+        affected -> Nullable<Int8>,
+        error -> Nullable<Text>,
+        duration_us -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
     slack_notifications (id) {
         id -> Int8,
         request_id -> Int8,
@@ -291,6 +307,7 @@ diesel::table! {
 diesel::joinable!(request_approvals -> query_requests (request_id));
 diesel::joinable!(execution_result_chunks -> query_requests (request_id));
 diesel::joinable!(jobs -> query_requests (request_id));
+diesel::joinable!(script_log -> query_requests (request_id));
 diesel::joinable!(user_roles -> roles (role_id));
 diesel::joinable!(databases -> database_instances (instance_id));
 diesel::joinable!(instance_pods -> database_instances (instance_id));
@@ -309,6 +326,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     refresh_tokens,
     request_approvals,
     roles,
+    script_log,
     slack_notifications,
     user_roles,
     user_token_invalidation,

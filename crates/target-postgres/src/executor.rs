@@ -83,7 +83,7 @@ impl PostgresExecutor {
     }
 
     /// A session that is ready for this order: one that was kept, or a new one.
-    async fn session(&self, order: &ExecutionOrder) -> Result<Session, ExecutionError> {
+    pub(crate) async fn session(&self, order: &ExecutionOrder) -> Result<Session, ExecutionError> {
         let (key, endpoint) = (Key::of(order), Endpoint::of(order));
         if let Some(session) = self.warm.take(&key) {
             if let Some(objection) = session.role_objection(order.target.allow_privileged_role) {

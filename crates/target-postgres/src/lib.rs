@@ -8,6 +8,7 @@ mod executor;
 mod inspect;
 mod reviewer;
 mod run;
+mod script;
 mod sql;
 mod value;
 

@@ -39,8 +39,9 @@ pub(crate) async fn analyse_submission(submission: &Submission, read_only: bool)
     match submission.kind {
         SubmissionKind::Query => analyse(submission.text.as_str().to_owned(), read_only).await,
         SubmissionKind::Script => Err(Refusal {
-            code: "script_unsupported".to_owned(),
-            message: "Scripts are not supported on this portal yet.".to_owned(),
+            code: "not_a_query".to_owned(),
+            message: "This is a script: it is not run as SQL, and only its statements are looked at as such."
+                .to_owned(),
             position: None,
         }),
     }

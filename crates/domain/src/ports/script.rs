@@ -8,7 +8,9 @@ use crate::execution::ExecutionOrder;
 use crate::ids::RequestId;
 use crate::job::Lease;
 use crate::review::Refusal;
-use crate::script::{CallAnswer, CallError, DatabaseCall, LogEntry, LogLine, ScriptEnd, ScriptOrder};
+use crate::script::{
+    CallAnswer, CallError, DatabaseCall, LogCounts, LogEntry, LogLine, ScriptEnd, ScriptOrder,
+};
 use crate::target::Engine;
 use crate::text::SubmissionText;
 
@@ -87,7 +89,8 @@ pub trait ScriptSession: Send {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ScriptLog: Send {
-    /// Entries come in order. MUST refuse with [`SinkError::LeaseLost`] once the lease is lost.
+    /// Entries come in order. MUST refuse with [`SinkError::LeaseLost`] once the lease is lost. A NUL in a text, which no
+    /// store of texts takes, is kept as U+2400. No entries are nothing to write.
     async fn write(&mut self, entries: Vec<LogEntry>) -> Result<(), SinkError>;
 }
 
@@ -100,4 +103,7 @@ pub trait ScriptLogs: Send + Sync {
 
     /// The lines after number `after`, in order, no more than `limit`; empty when there are none.
     async fn read(&self, request: RequestId, after: u64, limit: u32) -> Result<Vec<LogLine>, StoreError>;
+
+    /// How many lines there are by now.
+    async fn count(&self, request: RequestId) -> Result<LogCounts, StoreError>;
 }

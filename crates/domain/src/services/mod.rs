@@ -8,6 +8,7 @@ mod execution;
 mod housekeeping;
 mod notifications;
 mod requests;
+mod script_logs;
 mod submission;
 
 use tokio::sync::broadcast::Receiver;
@@ -25,6 +26,7 @@ pub use execution::{ExecutionSettings, ExecutionWorker, Scripts};
 pub use housekeeping::Housekeeper;
 pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
+pub use script_logs::{Followed, LogPage};
 pub use submission::{ChangeError, Changes, FieldError, Submissions, Submit, SubmitError, Submitted};
 
 /// The cause of an error with all causes behind it, for one log line at the boundary.

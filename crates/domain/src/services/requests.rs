@@ -13,11 +13,11 @@ use crate::lifecycle::transition;
 use crate::page::{Page, PageRequest};
 use crate::policy::{self, Denied, RequestAction};
 use crate::ports::{
-    Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, StoreError,
-    TransitionError,
+    Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, ScriptLogs,
+    StoreError, TransitionError,
 };
 use crate::request::{
-    Approver, Event, InvalidTransition, Request, RequestSummary, ResultKept, State, StateKind, Version,
+    Approver, Event, InvalidTransition, Request, RequestSummary, ResultKept, State, StateKind,
 };
 use crate::text::Remark;
 use crate::user::{Actor, Origin, Permission};
@@ -36,6 +36,9 @@ pub enum RequestError {
     Invalid(#[from] InvalidTransition),
     #[error("the request has changed meanwhile; it is {current} now")]
     Conflict { current: StateKind },
+    /// It is a request, but no script.
+    #[error("the request is no script")]
+    NoScript,
     /// There is no result to read, and why.
     #[error("{reason}")]
     NoResult { reason: &'static str },
@@ -57,6 +60,7 @@ impl From<TransitionError> for RequestError {
 pub struct Requests {
     pub requests: Arc<dyn RequestStore>,
     pub results: Arc<dyn ResultStore>,
+    pub logs: Arc<dyn ScriptLogs>,
     pub changes: Arc<dyn ChangeFeed>,
     pub clock: Arc<dyn Clock>,
     /// Refuses approvals that do not name the digest which the approver saw, even of requests never edited.
@@ -177,37 +181,15 @@ impl Requests {
             let kind = request.state.kind();
             kind.is_settled() && !(while_pending && kind == StateKind::Pending)
         };
-        self.wait_until(actor, id, wait, over).await
-    }
-
-    /// Waits until the request differs from the version that the caller has seen, or `wait` has passed.
-    pub async fn wait_for_change(
-        &self,
-        actor: &Actor,
-        id: RequestId,
-        seen: Version,
-        wait: Duration,
-    ) -> Result<Request, RequestError> {
-        self.wait_until(actor, id, wait, |request| request.version != seen).await
-    }
-
-    async fn wait_until(
-        &self,
-        actor: &Actor,
-        id: RequestId,
-        wait: Duration,
-        reached: impl Fn(&Request) -> bool,
-    ) -> Result<Request, RequestError> {
         let deadline = Instant::now() + wait;
         // Subscribing comes before reading: a change between the two is then seen as news.
         let mut news = self.changes.subscribe();
         loop {
             let request = self.get(actor, id).await?;
-            if reached(&request) || Instant::now() >= deadline {
+            if over(&request) || Instant::now() >= deadline {
                 return Ok(request);
             }
-            let look_again = deadline.min(Instant::now() + SLOW_POLL);
-            wait_for_news(&mut news, id, look_again).await;
+            wait_for_news(&mut news, Change::Request(id), None, deadline).await;
         }
     }
 
@@ -266,11 +248,17 @@ fn approver(actor: &Actor) -> Approver {
     Approver { id: actor.user, email: actor.email.clone() }
 }
 
-/// Returns on news of a request, when news was lost, or at the moment given.
-async fn wait_for_news(news: &mut Receiver<Change>, id: RequestId, until: Instant) {
+/// Returns on one of two pieces of news, when news was lost, when it is time to look anyway, or at the moment given.
+pub(super) async fn wait_for_news(
+    news: &mut Receiver<Change>,
+    one: Change,
+    other: Option<Change>,
+    deadline: Instant,
+) {
+    let until = deadline.min(Instant::now() + SLOW_POLL);
     loop {
         match timeout_at(until, news.recv()).await {
-            Ok(Ok(Change::Request(changed))) if changed == id => return,
+            Ok(Ok(change)) if change == one || Some(&change) == other.as_ref() => return,
             Ok(Ok(Change::Request(_) | Change::Jobs | Change::Cancel(_) | Change::Log(_))) => {}
             Ok(Err(RecvError::Lagged(_))) | Err(_) => return,
             Ok(Err(RecvError::Closed)) => return tokio::time::sleep_until(until).await,

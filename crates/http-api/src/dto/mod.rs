@@ -10,4 +10,6 @@ pub(crate) mod request;
 pub(crate) mod request_changes;
 pub(crate) mod request_input;
 pub(crate) mod request_list;
+pub(crate) mod script;
+pub(crate) mod script_upload;
 pub(crate) mod sessions;

@@ -325,7 +325,7 @@ fn rejection(state: &State) -> Option<RejectionView> {
     })
 }
 
-fn execution(state: &State) -> Option<ExecutionView> {
+pub(super) fn execution(state: &State) -> Option<ExecutionView> {
     let run = state.run()?;
     let (finished_at, completion) = match state {
         State::Completed { completion, .. } => (Some(completion.finished_at), Some(completion.as_ref())),
@@ -402,7 +402,7 @@ impl From<&Notice> for NoticeView {
     }
 }
 
-fn failure(state: &State) -> Option<FailureView> {
+pub(super) fn failure(state: &State) -> Option<FailureView> {
     let State::Failed { failure, .. } = state else { return None };
     Some(FailureView::from(failure.as_ref()))
 }

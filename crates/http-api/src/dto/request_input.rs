@@ -12,8 +12,7 @@ use domain::services::Submit;
 use domain::target::Engine;
 use domain::text::{DatabaseName, Email, Remark, SubmissionText};
 use garde::Validate;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::Fields;
@@ -28,21 +27,21 @@ use crate::formats::{Format, Header};
 pub(crate) struct SubmitBody {
     /// One of GET /api/instances.
     #[schema(example = "shop")]
-    instance_id: String,
+    pub(super) instance_id: String,
     /// One of GET /api/instances/{id}/dbs.
     #[schema(example = "shop")]
-    database_name: String,
+    pub(super) database_name: String,
     /// Your own POD when left out.
-    pod_id: Option<String>,
+    pub(super) pod_id: Option<String>,
     /// `query` (the default) or `script`.
-    submission_type: Option<String>,
+    pub(super) submission_type: Option<String>,
     /// At most 2 MiB.
     #[schema(example = "SELECT count(*) FROM users")]
-    query_content: String,
+    pub(super) query_content: String,
     /// For the approver: why, and what for. At most 2,000 characters.
-    comments: Option<String>,
+    pub(super) comments: Option<String>,
     /// Not to be executed before this moment.
-    not_before: Option<DateTime<Utc>>,
+    pub(super) not_before: Option<DateTime<Utc>>,
 }
 
 impl SubmitBody {
@@ -239,13 +238,17 @@ impl ListQuery {
 /// Reads a parameter of the query string so that the error names it.
 macro_rules! parameter {
     ($name:ident, $public:literal, $of:ty, $is:literal, $accept:expr) => {
-        fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<$of>, D::Error> {
-            let text = String::deserialize(deserializer)?;
+        fn $name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<$of>, D::Error> {
+            let text = <String as serde::Deserialize>::deserialize(deserializer)?;
             let value = text.parse().ok().filter($accept);
-            value.map(Some).ok_or_else(|| D::Error::custom(concat!($public, " has to be ", $is)))
+            value
+                .map(Some)
+                .ok_or_else(|| <D::Error as serde::de::Error>::custom(concat!($public, " has to be ", $is)))
         }
     };
 }
+
+pub(super) use parameter;
 
 parameter!(limit, "limit", u32, "a whole number from 1 to 200", |n| (1..=200).contains(n));
 parameter!(wait, "wait", u64, "a whole number from 0 to 60", |n| *n <= 60);

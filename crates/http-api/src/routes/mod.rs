@@ -9,5 +9,6 @@ pub(crate) mod instances;
 pub(crate) mod pods;
 pub(crate) mod requests;
 pub(crate) mod results;
+pub(crate) mod scripts;
 pub(crate) mod sessions;
 pub(crate) mod users;

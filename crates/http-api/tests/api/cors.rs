@@ -49,7 +49,7 @@ async fn a_page_of_a_named_origin_may_ask_for_every_method_and_header_of_the_api
             method.as_str(),
             &path.replace("{id}", "anything").replace("{name}", "anything"),
         );
-        let headers = "authorization,content-type,idempotency-key,x-request-id";
+        let headers = "authorization,content-type,idempotency-key,last-event-id,x-request-id";
         let answer = portal.send(call.insert_header((ACCESS_CONTROL_REQUEST_HEADERS, headers))).await;
         assert_eq!((answer.status, allowed(&answer)), (200, Some(CONSOLE)), "{method} {path}");
         assert!(answer.body.is_empty());
@@ -59,7 +59,10 @@ async fn a_page_of_a_named_origin_may_ask_for_every_method_and_header_of_the_api
     let methods = sorted(answer.header("access-control-allow-methods"));
     assert_eq!(methods, ["delete", "get", "head", "patch", "post", "put"]);
     let headers = sorted(answer.header("access-control-allow-headers"));
-    assert_eq!(headers, ["accept", "authorization", "content-type", "idempotency-key", "x-request-id"]);
+    assert_eq!(
+        headers,
+        ["accept", "authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"]
+    );
     assert_eq!(answer.header("access-control-max-age"), Some("3600"));
     assert!(answer.header("vary").is_some_and(|vary| vary.contains("Origin")));
 }

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use actix_web::http::{Method, header::AUTHORIZATION};
 use actix_web::test::TestRequest;
+use domain::request::Request;
 use serde_json::{Value, json};
 use testkit::builders::TEST_PASSWORD;
 use testkit::fakes::{SequentialIds, SequentialSecrets};
 
+use crate::form::Form;
 use crate::support::{Answer, PEOPLE, Portal, account, ada_request, submission};
 
 /// Method and path of every route in the description.
@@ -67,6 +69,8 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
             | "/api/queries/{id}"
             | "/api/queries/{id}/result"
             | "/api/queries/{id}/events"
+            | "/api/queries/{id}/log"
+            | "/api/scripts/{id}/status"
             | "/api/instances"
             | "/api/instances/{id}/dbs"
             | "/api/pods"
@@ -81,6 +85,8 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
             | "/api/queries/{id}/withdraw"
             | "/api/queries/{id}/clone"
             | "/api/queries/{id}/cancel"
+            // Its form is added below.
+            | "/api/scripts/upload"
             | "/api/instances/{id}/test"
             | "/api/instances/{id}/sync",
         )
@@ -101,12 +107,14 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
         "/api/queries/{id}/result" | "/api/queries/{id}/events" => {
             ada_request(COMPLETED).completed().id.to_string()
         }
+        "/api/scripts/{id}/status" | "/api/queries/{id}/log" => script().id.to_string(),
         _ => ada_request(PENDING).pending().id.to_string(),
     };
     let uri = path.replace("{id}", &id).replace("{name}", "orders");
     let call = TestRequest::default().method(method.clone()).uri(&uri);
     match body {
         Some(body) => call.set_json(body),
+        None if path == "/api/scripts/upload" => Form::script().fill(call),
         None => call,
     }
 }
@@ -137,6 +145,11 @@ const PENDING: u64 = 901;
 const COMPLETED: u64 = 902;
 const EXECUTING: u64 = 903;
 const INTERRUPTED: u64 = 904;
+const SCRIPT: u64 = 905;
+
+fn script() -> Request {
+    ada_request(SCRIPT).script("fix.js", "return 1;").completed()
+}
 
 /// Puts the requests into a portal that sample calls are about. The refresh token in them is the first that
 /// a portal gives.
@@ -145,6 +158,7 @@ pub(crate) fn furnish(portal: &Portal) {
     portal.put(&ada_request(COMPLETED).completed());
     portal.put(&ada_request(EXECUTING).executing());
     portal.put(&ada_request(INTERRUPTED).interrupted());
+    portal.put(&script());
 }
 
 /// Every cell gets a portal of its own: a withdrawal or a logout must not reach the next one.
@@ -279,6 +293,9 @@ async fn every_route_answers_every_role_as_this_table_says() {
     GET /api/queries/{id}/events
         nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
         linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    GET /api/queries/{id}/log
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
     POST /api/queries/{id}/reject
         nobody: 401 token_missing | ada: 403 own_request | bob: 403 not_visible | grace: 200 |
         linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
@@ -294,6 +311,12 @@ async fn every_route_answers_every_role_as_this_table_says() {
     GET /api/roles
         nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
         linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission
+    POST /api/scripts/upload
+        nobody: 401 token_missing | ada: 201 | bob: 201 | grace: 201 |
+        linus: 400 validation | root: 403 pod_without_access | olga: 403 permission | vera: 403 permission
+    GET /api/scripts/{id}/status
+        nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
+        linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
     GET /api/users
         nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
         linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission

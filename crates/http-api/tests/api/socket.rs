@@ -57,6 +57,15 @@ impl Socket {
         (head, serde_json::from_slice(&body).expect("answers are JSON"))
     }
 
+    /// What comes of an answer until it has said this.
+    pub(crate) async fn until(&mut self, wanted: &str) -> String {
+        let mut heard = String::new();
+        while !heard.contains(wanted) {
+            heard.push_str(&String::from_utf8_lossy(&self.read(1).await));
+        }
+        heard
+    }
+
     /// Status and code, or only the status of a success.
     pub(crate) async fn verdict(&mut self) -> String {
         let (head, body) = self.answer().await;

@@ -15,11 +15,13 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::{Bytes, Data};
 use domain::ids::RequestId;
 use domain::job::WorkerId;
-use domain::ports::{CredentialSource, SubmissionReviewer, TargetExecutor, TargetInspector};
+use domain::ports::{
+    CredentialSource, ScriptRunner, ScriptTarget, SubmissionReviewer, TargetExecutor, TargetInspector,
+};
 use domain::request::Request;
 use domain::services::{
     Administration, AuthSettings, Authentication, Connections, DirectoryAccess, ExecutionSettings,
-    ExecutionWorker, Requests, Submissions,
+    ExecutionWorker, Requests, Scripts, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use domain::user::User;
@@ -32,8 +34,8 @@ use testkit::builders::{
     RequestBuilder, TEST_PASSWORD, database_name, instance_id, pod, request, target, target_database, user,
 };
 use testkit::fakes::{
-    FakeClock, FakeCredentials, FakeExecutor, FakeInspector, FakeReviewer, PlainPasswords, SequentialIds,
-    SequentialSecrets,
+    FakeClock, FakeCredentials, FakeExecutor, FakeInspector, FakeReviewer, FakeScriptRunner,
+    FakeScriptTarget, PlainPasswords, SequentialIds, SequentialSecrets,
 };
 
 pub(crate) const KEY: &str = "a-signing-key-of-these-tests-only";
@@ -104,6 +106,7 @@ pub(crate) struct Options {
     pub(crate) rate_limits: RateLimits,
     pub(crate) require_digest: bool,
     pub(crate) executor: Option<Arc<dyn TargetExecutor>>,
+    pub(crate) runs_scripts: bool,
     pub(crate) cors: AllowedOrigins,
     pub(crate) body_time_limit: Duration,
 }
@@ -115,6 +118,7 @@ impl Default for Options {
             rate_limits: RateLimits { per_second: plenty, logins_per_minute: plenty },
             require_digest: false,
             executor: None,
+            runs_scripts: true,
             cors: AllowedOrigins::default(),
             body_time_limit: http_api::BODY_TIME_LIMIT,
         }
@@ -127,6 +131,7 @@ pub(crate) struct Portal {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) reviewer: Arc<FakeReviewer>,
     pub(crate) executor: Arc<FakeExecutor>,
+    pub(crate) runner: Arc<FakeScriptRunner>,
     pub(crate) inspector: Arc<FakeInspector>,
     pub(crate) credentials: Arc<FakeCredentials>,
     pub(crate) api: Data<Api>,
@@ -147,9 +152,12 @@ impl Portal {
         let inspector = Arc::new(FakeInspector::default());
         let credentials = FakeCredentials::default().with("TARGET_ORDERS-DB", "portal", TARGET_PASSWORD);
         let credentials = Arc::new(credentials);
-        let worker = worker(&store, &clock, played, credentials.clone());
+        let runner = Arc::new(FakeScriptRunner::new());
+        let scripts = options.runs_scripts.then(|| scripts(&store, &clock, &runner));
+        let submit = scripts.as_ref().map(|scripts| Arc::clone(&scripts.runner));
+        let worker = ExecutionWorker { scripts, ..worker(&store, &clock, played, credentials.clone()) };
         let connections = connections(&store, &clock, &inspector, credentials.clone());
-        let api = Data::new(api(&store, &clock, &reviewer, connections, &options));
+        let api = Data::new(api(&store, &clock, &reviewer, submit, connections, &options));
         let service = Rc::new(test::init_service(http_api::app(Data::clone(&api))).await);
         let service = move |request: TestRequest| {
             let service = Rc::clone(&service);
@@ -167,6 +175,7 @@ impl Portal {
             clock,
             reviewer,
             executor,
+            runner,
             inspector,
             credentials,
             api,
@@ -316,6 +325,7 @@ fn api(
     store: &InMemoryStore,
     clock: &Arc<FakeClock>,
     reviewer: &Arc<FakeReviewer>,
+    scripts: Option<Arc<dyn ScriptRunner>>,
     connections: Connections,
     options: &Options,
 ) -> Api {
@@ -336,7 +346,7 @@ fn api(
         submissions: Submissions {
             requests: store.request_store(),
             directory: store.directory(),
-            scripts: None,
+            scripts,
             reviewers: HashMap::from([(Engine::Postgresql, reviewer)]),
             clock: clock.clone(),
             ids: Arc::new(SequentialIds::new()),
@@ -344,6 +354,7 @@ fn api(
         requests: Requests {
             requests: store.request_store(),
             results: store.result_store(),
+            logs: store.script_logs(clock.clone()),
             changes: store.change_feed(),
             clock: clock.clone(),
             require_digest: options.require_digest,
@@ -403,6 +414,15 @@ fn worker(
         clock: clock.clone(),
         worker: WorkerId("test:1:1".to_owned()),
         settings: ExecutionSettings::default(),
+    }
+}
+
+fn scripts(store: &InMemoryStore, clock: &Arc<FakeClock>, runner: &Arc<FakeScriptRunner>) -> Scripts {
+    let target: Arc<dyn ScriptTarget> = Arc::new(FakeScriptTarget::default());
+    Scripts {
+        runner: runner.clone(),
+        targets: HashMap::from([(Engine::Postgresql, target)]),
+        logs: store.script_logs(clock.clone()),
     }
 }
 

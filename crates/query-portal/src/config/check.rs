@@ -10,7 +10,7 @@ const TEN_YEARS: u64 = 315_360_000;
 /// Values that make no sense, by themselves or beside each other.
 pub(super) fn mistakes(config: &Config) -> Vec<String> {
     let (server, database, auth) = (&config.server, &config.database, &config.auth);
-    let execution = &config.execution;
+    let (execution, script) = (&config.execution, &config.script);
     let renewed_in_time =
         execution.renew_seconds > 0 && execution.renew_seconds.saturating_mul(2) <= execution.lease_seconds;
     let rules = [
@@ -30,6 +30,13 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
         ),
         (execution.poll_seconds > 0, "execution.poll_seconds must be at least 1"),
         (execution.reap_seconds > 0, "execution.reap_seconds must be at least 1"),
+        ((1..=1024).contains(&script.max_processes), "script.max_processes must be from 1 to 1024"),
+        (
+            script.warm_processes <= script.max_processes || script.max_processes == 0,
+            "script.warm_processes must be at most script.max_processes",
+        ),
+        ((64..=16_384).contains(&script.memory_mib), "script.memory_mib must be from 64 to 16384"),
+        ((1..=1_000_000).contains(&script.max_calls), "script.max_calls must be from 1 to 1000000"),
     ];
     let mut mistakes: Vec<String> =
         rules.into_iter().filter(|(holds, _)| !holds).map(|(_, rule)| rule.to_owned()).collect();

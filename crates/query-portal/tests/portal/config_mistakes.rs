@@ -5,7 +5,7 @@ use std::fs;
 use super::harness::bare_command;
 
 /// Each line has a mistake; the key that has to be named follows.
-const MISTAKES: [(&str, &str, &str); 28] = [
+const MISTAKES: [(&str, &str, &str); 34] = [
     ("server", "listen = 'localhost'", "server.listen"),
     ("server", "workers = 0", "server.workers"),
     ("server", "lissten = '127.0.0.1:8080'", "server.lissten"),
@@ -26,6 +26,12 @@ const MISTAKES: [(&str, &str, &str); 28] = [
     ("execution", "drain_seconds = 1.5", "execution.drain_seconds"),
     ("execution", "poll_seconds = 0", "execution.poll_seconds"),
     ("execution", "reap_seconds = 0", "execution.reap_seconds"),
+    ("script", "enabled = 'yes'", "script.enabled"),
+    ("script", "warm_processes = 17", "script.warm_processes"),
+    ("script", "max_processes = -1", "script.max_processes"),
+    ("script", "memory_mib = 16", "script.memory_mib"),
+    ("script", "max_calls = 0", "script.max_calls"),
+    ("script", "require_full_isolation = 1", "script.require_full_isolation"),
     ("secrets", "env_prefixes = ['TARGET_', '']", "secrets.env_prefixes"),
     ("secrets", "env_prefix = 'TARGET_'", "secrets.env_prefix:"),
     ("targets", "tls_authorities = ['system', '/no/such/ca.pem']", "targets.tls_authorities"),

@@ -110,7 +110,8 @@ fn run_tour(variables: &str) {
     for step in &steps {
         script.extend([&step.commands, "\nprintf '\\n", MARK, "\\n'\n"]);
     }
-    let output = Command::new("bash").arg("-c").arg(&script).output().unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let output = Command::new("bash").current_dir(&here).arg("-c").arg(&script).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     let outputs: Vec<&str> = stdout.split(&format!("{MARK}\n")).collect();

@@ -12,6 +12,7 @@ mod harness;
 mod http;
 mod outages;
 mod races;
+mod scripts;
 mod setup;
 mod size;
 mod tour;

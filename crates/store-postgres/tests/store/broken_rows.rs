@@ -1,9 +1,13 @@
 //! Rows that no version of the portal can have written.
 
+use std::sync::Arc;
+
 use domain::job::WorkerId;
-use domain::ports::{JobQueue, RequestStore, ResultStore, StoreError};
+use domain::ports::{JobQueue, RequestStore, ResultStore, ScriptLogs, StoreError};
 use futures_util::TryStreamExt;
+use store_postgres::PgScriptLogs;
 use testkit::builders::{at, request};
+use testkit::fakes::FakeClock;
 
 use crate::world::World;
 
@@ -79,5 +83,40 @@ async fn a_chunk_that_unpacks_to_another_size_is_corrupt() {
             matches!(read, Err(StoreError::Corrupt { table: "execution_result_chunks", .. })),
             "{size}: {read:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_a_log_that_is_no_line_is_corrupt() {
+    let world = World::peopled().await;
+    let stored = world.process().approved(request().script("fix.js", "return 1;")).await;
+    let logs = PgScriptLogs::new(world.database.store(), Arc::new(FakeClock::new()));
+    let client = world.database.client().await;
+    client
+        .batch_execute(
+            "ALTER TABLE script_log DROP CONSTRAINT script_log_entry_check, \
+             DROP CONSTRAINT script_log_level_check, DROP CONSTRAINT script_log_call_kind_check",
+        )
+        .await
+        .unwrap();
+    for (values, wrong) in [
+        ("'shout', 'a', NULL, NULL, NULL", "level"),
+        ("'log', NULL, NULL, NULL, NULL", "text"),
+        ("NULL, NULL, NULL, 'query', 1", "call_number"),
+        ("NULL, NULL, 1, 'drop', 1", "call_kind"),
+        ("NULL, NULL, 1, 'query', NULL", "duration_us"),
+    ] {
+        let statement = format!(
+            "DELETE FROM script_log; \
+             INSERT INTO script_log (request_id, number, at, level, text, call_number, call_kind, duration_us) \
+             SELECT id, 1, now(), {values} FROM query_requests"
+        );
+        client.batch_execute(&statement).await.unwrap();
+        match logs.read(stored.id, 0, 10).await {
+            Err(StoreError::Corrupt { table: "script_log", column, id }) => {
+                assert_eq!((column, id), (wrong, format!("{}/1", stored.id)));
+            }
+            other => panic!("{values}: {other:?}"),
+        }
     }
 }

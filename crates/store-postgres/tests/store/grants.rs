@@ -1,12 +1,18 @@
 //! What the owner and the server's own role can do to the audit trail, and to everything else.
 
+use std::sync::Arc;
+
 use crate::database::TestDatabase;
+use domain::job::WorkerId;
 use domain::pod::Pod;
-use domain::ports::{AuditLog, Directory, Health, RequestStore, UserStore, UserUpdate};
+use domain::ports::{
+    AuditLog, Directory, ExecutionClaim, Health, JobQueue, RequestStore, ScriptLogs, UserStore, UserUpdate,
+};
 use domain::target::{SyncAttempt, SyncOutcome, Target, TargetDatabase};
 use secrecy::ExposeSecret;
-use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgStore, StoreConfig, migrate};
-use testkit::builders::{at, database, database_name, pod, request, target, user};
+use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgScriptLogs, PgStore, StoreConfig, migrate};
+use testkit::builders::{at, console_line, database, database_name, pod, request, target, user};
+use testkit::fakes::FakeClock;
 use tokio_postgres::{Client, NoTls};
 
 use crate::world::{Process, World, applied, approval, entry};
@@ -108,6 +114,18 @@ async fn administers(process: &Process) {
     process.users.update(&ada, &update, &entry("user.update")).await.unwrap();
 }
 
+/// What a running script writes, and what is read of it.
+async fn writes_a_log(process: &Process, store: PgStore) {
+    let script = process.approved(request().script("fix.js", "return 1;")).await;
+    let worker = WorkerId("host:1:1".to_owned());
+    let claim = process.jobs.claim_execution(&worker, at(10), at(70)).await.unwrap();
+    let Some(ExecutionClaim::Started { lease, .. }) = claim else { panic!("{claim:?}") };
+    let logs = PgScriptLogs::new(store, Arc::new(FakeClock::new()));
+    logs.writer(script.id, &lease).write(vec![console_line("one")]).await.unwrap();
+    assert_eq!(logs.read(script.id, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(logs.count(script.id).await.unwrap().console, 1);
+}
+
 #[tokio::test]
 async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
     let world = World::peopled().await;
@@ -118,7 +136,8 @@ async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
 
     let store = PgStore::connect(&role.config).unwrap();
     PgHealth::new(store.clone()).check().await.unwrap();
-    let process = world.process_on(store);
+    let process = world.process_on(store.clone());
+    writes_a_log(&process, store).await;
     let pending = process.submit(request()).await;
     process.requests.commit(&applied(&pending, approval(&pending))).await.unwrap();
     administers(&process).await;
@@ -135,6 +154,8 @@ async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
         "INSERT INTO roles (name, description, permissions) VALUES ('root', '', '[\"*:*\"]')",
         "DELETE FROM __diesel_schema_migrations",
         "TRUNCATE jobs",
+        "UPDATE script_log SET text = 'nothing'",
+        "DELETE FROM script_log",
         "SET session_replication_role = replica",
     ];
     for change in more {

@@ -13,12 +13,12 @@ use domain::target::Target;
 use domain::text::DatabaseName;
 use domain::user::{Origin, roles};
 use store_postgres::{
-    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore,
+    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgScriptLogs,
     PgSessionStore, PgStore, PgUserStore,
 };
 use testkit::builders::{RequestBuilder, approver, at, database, pod, target, user};
 use testkit::contract::{AuditRow, StoreProbe, Stores};
-use testkit::fakes::SequentialIds;
+use testkit::fakes::{FakeClock, SequentialIds};
 
 /// One database, and the ids that everything on it shares.
 pub(crate) struct World {
@@ -121,6 +121,7 @@ pub(crate) async fn stores() -> Stores {
         sessions: Arc::new(PgSessionStore::new(store.clone())),
         directory: Arc::new(PgDirectory::new(store.clone())),
         results: Arc::new(PgResultStore::new(store.clone())),
+        logs: Arc::new(PgScriptLogs::new(store.clone(), Arc::new(FakeClock::new()))),
         audit: Arc::new(PgAuditLog::new(store.clone())),
         changes: Arc::new(PgChangeFeed::start(&database.config()).unwrap()),
         health: Arc::new(PgHealth::new(store)),

@@ -65,15 +65,24 @@ impl Carrier {
         opened.map_err(|error| while_connecting(&error))
     }
 
-    /// Asks the server to cancel what runs; the answer comes on the connection itself.
-    pub(super) async fn cancel(&self, token: CancelToken) {
+    /// Asks the server to cancel what runs; the answer comes on the connection itself. With `to_the_end` the request
+    /// has either had its effect afterwards, or it never will.
+    pub(super) async fn cancel(&self, token: CancelToken, to_the_end: bool) {
+        let of = |guard: &Guard| if to_the_end { guard.to_the_end() } else { guard.clone() };
         let reached = match self {
-            Self::File { path, .. } => match connect_to(path).await {
-                Ok(file) => token.cancel_query_raw(file, NoTls).await.is_ok(),
+            Self::File { path, guard } => match connect_to(path).await {
+                Ok(file) => {
+                    let stream = of(guard).watch(file, |_| ChannelBinding::none());
+                    token.cancel_query_raw(stream, NoTls).await.is_ok()
+                }
                 Err(_gone) => false,
             },
-            Self::Clear(clear) => token.cancel_query(clear.clone()).await.is_ok(),
-            Self::Tls(tls) => token.cancel_query(tls.clone()).await.is_ok(),
+            Self::Clear(Watching { below, guard }) => {
+                token.cancel_query(Watching { below: *below, guard: of(guard) }).await.is_ok()
+            }
+            Self::Tls(Watching { below, guard }) => {
+                token.cancel_query(Watching { below: below.clone(), guard: of(guard) }).await.is_ok()
+            }
         };
         if !reached {
             // Whoever waits for the answer gives up in time and closes the connection.

@@ -25,6 +25,8 @@ pub(super) struct Guard {
     limit: usize,
     /// The type of the message that was too long; 0 is none.
     tripped: Arc<AtomicU8>,
+    /// A connection of which this is true is closed only once the server has closed it.
+    to_the_end: bool,
 }
 
 /// A message that was too long.
@@ -37,7 +39,13 @@ pub(crate) struct TooLong {
 
 impl Guard {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, tripped: Arc::default() }
+        Self { limit, tripped: Arc::default(), to_the_end: false }
+    }
+
+    /// For the connection of a cancel request: when the server has closed it, the signal is on its way, and no
+    /// statement that is sent later can be hit by it.
+    pub(super) fn to_the_end(&self) -> Self {
+        Self { to_the_end: true, ..self.clone() }
     }
 
     /// The same limit, for another connection.
@@ -111,7 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -121,7 +129,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+        if !self.guard.to_the_end {
+            return Poll::Ready(shut);
+        }
+        // Whatever ends it, it has ended.
+        let mut bytes = [0; 64];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }
 

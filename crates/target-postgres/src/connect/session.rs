@@ -210,7 +210,17 @@ impl Session {
 
     /// Asks the server to stop what it does for this session; an unanswered request is given up soon.
     pub(crate) async fn cancel(&self) {
-        let asked = tokio::time::timeout(CANCEL_LIMIT, self.carrier.cancel(self.client.cancel_token())).await;
+        self.ask_to_cancel(false).await;
+    }
+
+    /// The same for a session that goes on: no later statement is hit by this request.
+    pub(crate) async fn cancel_to_the_end(&self) {
+        self.ask_to_cancel(true).await;
+    }
+
+    async fn ask_to_cancel(&self, to_the_end: bool) {
+        let asking = self.carrier.cancel(self.client.cancel_token(), to_the_end);
+        let asked = tokio::time::timeout(CANCEL_LIMIT, asking).await;
         if asked.is_err() {
             tracing::debug!("the target did not take a cancel request in time");
         }

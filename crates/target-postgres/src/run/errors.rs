@@ -10,7 +10,7 @@ use crate::sql::Statement;
 
 /// Why a statement did not come to its end.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     Server(tokio_postgres::Error),
     Sink(SinkError),
     /// A value that is no UTF-8: the submitter has changed `client_encoding`.
@@ -32,18 +32,43 @@ impl From<tokio_postgres::Error> for Broken {
 /// Contact was lost; the text says how.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Lost(pub(super) String);
+pub(crate) struct Lost(pub(crate) String);
 
-pub(super) fn unknown(how: impl Into<String>) -> ExecutionError {
+pub(crate) fn unknown(how: impl Into<String>) -> ExecutionError {
     ExecutionError::OutcomeUnknown { source: Box::new(Lost(how.into())) }
 }
 
-/// Where in the request an error came up.
+/// How far the work had come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// At the statement of this number of a request whose statements stand or fall together.
+    Statement(u32),
+    /// At a call of a script.
+    Call,
+}
+
+impl Progress {
+    fn statement(self) -> Option<u32> {
+        match self {
+            Self::Statement(index) => Some(index),
+            Self::Call => None,
+        }
+    }
+
+    fn whole(self) -> &'static str {
+        match self {
+            Self::Statement(_) => "the request",
+            Self::Call => "the call or of its transaction",
+        }
+    }
+}
+
+/// Where in a text an error came up.
 #[derive(Clone, Copy)]
-pub(super) struct Spot<'a> {
-    pub(super) text: &'a str,
-    pub(super) statement: &'a Statement,
-    pub(super) index: u32,
+pub(crate) struct Spot<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) statement: &'a Statement,
+    pub(crate) progress: Progress,
 }
 
 impl Spot<'_> {
@@ -58,24 +83,24 @@ impl Spot<'_> {
 }
 
 /// The server's error in the requester's terms.
-pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> ExecutionError {
-    ExecutionError::Database(DatabaseError {
+pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> DatabaseError {
+    DatabaseError {
         code: error.code().code().to_owned(),
         severity: error.severity().to_owned(),
         message: cut(error.message()),
         detail: error.detail().map(cut),
         hint: error.hint().map(cut),
-        statement: spot.map(|s| s.index),
+        statement: spot.and_then(|s| s.progress.statement()),
         position: spot.and_then(|s| s.position(error)),
-    })
+    }
 }
 
 /// A break on a session inside of a transaction, before its commit was sent: what the driver says of it, or what the
 /// guard over the connection has ended it for.
-pub(super) fn of_break_on(session: &Session, error: &tokio_postgres::Error, index: u32) -> ExecutionError {
+pub(super) fn of_break_on(session: &Session, error: &tokio_postgres::Error, at: Progress) -> ExecutionError {
     match session.too_long() {
-        Some(what) => too_long(what, index),
-        None => of_break(chain(error), index),
+        Some(what) => too_long(what, at),
+        None => of_break(chain(error), at),
     }
 }
 
@@ -88,7 +113,7 @@ pub(super) fn unknown_on(session: &Session, error: &tokio_postgres::Error) -> Ex
 }
 
 /// The server was sending something that is too long, and the connection was closed before any of it was read.
-fn too_long(what: TooLong, index: u32) -> ExecutionError {
+fn too_long(what: TooLong, at: Progress) -> ExecutionError {
     let hint = if what.is_row {
         "Leave out large values, shorten them, for example with left(value, 1000), or spread them over several rows."
     } else {
@@ -98,9 +123,9 @@ fn too_long(what: TooLong, index: u32) -> ExecutionError {
         // program_limit_exceeded
         code: "54000".to_owned(),
         severity: "ERROR".to_owned(),
-        message: format!("{}; nothing of the request took effect", beginning(what)),
+        message: format!("{}; nothing of {} took effect", beginning(what), at.whole()),
         hint: Some(hint.to_owned()),
-        statement: Some(index),
+        statement: at.statement(),
         ..DatabaseError::default()
     })
 }
@@ -111,8 +136,8 @@ fn beginning(what: TooLong) -> String {
 }
 
 /// A break before anything could take effect. For the first statement the target was not there to begin with.
-pub(super) fn of_break(how: String, index: u32) -> ExecutionError {
-    if index == 0 {
+pub(super) fn of_break(how: String, at: Progress) -> ExecutionError {
+    if matches!(at, Progress::Statement(0) | Progress::Call) {
         return ExecutionError::Unavailable { source: Box::new(Lost(how)) };
     }
     ExecutionError::Database(DatabaseError {
@@ -120,31 +145,31 @@ pub(super) fn of_break(how: String, index: u32) -> ExecutionError {
         code: "08006".to_owned(),
         severity: "FATAL".to_owned(),
         message: "the connection to the target broke; nothing of the request took effect".to_owned(),
-        statement: Some(index),
+        statement: at.statement(),
         ..DatabaseError::default()
     })
 }
 
-pub(super) fn not_utf8(index: u32) -> ExecutionError {
-    ExecutionError::Database(DatabaseError {
+pub(super) fn not_utf8(at: Progress) -> DatabaseError {
+    DatabaseError {
         // character_not_in_repertoire
         code: "22021".to_owned(),
         severity: "ERROR".to_owned(),
         message: "a value is not in UTF-8: the statement must not change client_encoding".to_owned(),
-        statement: Some(index),
+        statement: at.statement(),
         ..DatabaseError::default()
-    })
+    }
 }
 
-pub(super) fn too_many_columns(most: usize, index: u32) -> ExecutionError {
-    ExecutionError::Database(DatabaseError {
+pub(super) fn too_many_columns(most: usize, at: Progress) -> DatabaseError {
+    DatabaseError {
         // too_many_columns
         code: "54011".to_owned(),
         severity: "ERROR".to_owned(),
         message: format!("the results of a request have no more than {most} columns altogether"),
-        statement: Some(index),
+        statement: at.statement(),
         ..DatabaseError::default()
-    })
+    }
 }
 
 /// The server ends the session after such an error, and it may have committed before.

@@ -1,4 +1,4 @@
-//! Rows on their way from the server to the sink: rendered, counted, limited, sent in chunks.
+//! Rows on their way from the server to the sink: counted, limited, sent in chunks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,11 @@ use bytes::Bytes;
 use domain::execution::{Column, ResultChunk};
 use domain::ports::ResultSink;
 use domain::target::Limits;
-use tokio_postgres::types::Type;
 use tokio_postgres::{SimpleColumn, SimpleQueryRow};
 
 use super::describe::Described;
 use super::errors::Broken;
-use crate::value::{Shape, append_json};
+use super::rendering::{Rendering, raw_length};
 
 /// Chunks are about this large.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -25,7 +24,7 @@ pub(super) struct Rows<'a> {
     rows_left: u64,
     bytes_left: u64,
     statement: u32,
-    shapes: Vec<Arc<Shape>>,
+    rendering: Rendering,
     kept: u64,
     truncated: bool,
     buffer: Vec<u8>,
@@ -44,7 +43,7 @@ impl<'a> Rows<'a> {
             rows_left: limits.max_rows,
             bytes_left: limits.max_bytes,
             statement: 0,
-            shapes: Vec::new(),
+            rendering: Rendering::default(),
             kept: 0,
             truncated: false,
             buffer: Vec::new(),
@@ -54,27 +53,13 @@ impl<'a> Rows<'a> {
 
     pub(super) fn begin(&mut self, statement: u32) {
         self.statement = statement;
-        self.shapes.clear();
+        self.rendering = Rendering::default();
         self.kept = 0;
         self.truncated = false;
     }
 
-    /// Takes note of the columns as they come; those of the prepared statement say what types they have. A rule
-    /// can answer with other columns than the statement's, and their values are shown as text.
     pub(super) fn columns(&mut self, found: &[SimpleColumn], prepared: &[Described]) -> Vec<Column> {
-        let same =
-            found.len() == prepared.len() && found.iter().zip(prepared).all(|(f, p)| f.name() == p.name);
-        if same {
-            self.shapes = prepared.iter().map(|p| p.shape.clone()).collect();
-            return prepared
-                .iter()
-                .map(|p| Column { name: p.name.clone(), type_name: p.type_name.clone() })
-                .collect();
-        }
-        let text = Arc::new(Shape::Text);
-        self.shapes = vec![text; found.len()];
-        let text = Type::TEXT.name();
-        found.iter().map(|f| Column { name: f.name().to_owned(), type_name: text.to_owned() }).collect()
+        self.rendering.columns(found, prepared)
     }
 
     pub(super) async fn add(&mut self, row: &SimpleQueryRow) -> Result<(), Broken> {
@@ -91,7 +76,7 @@ impl<'a> Rows<'a> {
             return Ok(());
         }
         let start = self.buffer.len();
-        self.render(row)?;
+        self.rendering.row(&mut self.buffer, row)?;
         let length = u64::try_from(self.buffer.len() - start).unwrap_or(u64::MAX);
         if length > self.bytes_left {
             self.buffer.truncate(start);
@@ -111,22 +96,6 @@ impl<'a> Rows<'a> {
         self.truncated = true;
     }
 
-    fn render(&mut self, row: &SimpleQueryRow) -> Result<(), Broken> {
-        self.buffer.push(b'[');
-        for at in 0..row.len() {
-            if at > 0 {
-                self.buffer.push(b',');
-            }
-            match (row.try_get(at).map_err(|_| Broken::NotUtf8)?, self.shapes.get(at)) {
-                (Some(text), Some(shape)) => append_json(&mut self.buffer, shape, text),
-                (Some(text), None) => append_json(&mut self.buffer, &Shape::Text, text),
-                (None, _) => self.buffer.extend_from_slice(b"null"),
-            }
-        }
-        self.buffer.extend_from_slice(b"]\n");
-        Ok(())
-    }
-
     /// Sends what is left of the statement's rows. Returns how many were kept, and whether some were not.
     pub(super) async fn end(&mut self) -> Result<(u64, bool), Broken> {
         if !self.stopping.load(Ordering::Relaxed) {
@@ -144,13 +113,4 @@ impl<'a> Rows<'a> {
             ResultChunk { statement: self.statement, rows: std::mem::take(&mut self.buffered), ndjson };
         self.sink.write(chunk).await.map_err(Broken::Sink)
     }
-}
-
-/// The bytes of a row's values as the server wrote them.
-fn raw_length(row: &SimpleQueryRow) -> Result<u64, Broken> {
-    let mut length = 0;
-    for at in 0..row.len() {
-        length += row.try_get(at).map_err(|_| Broken::NotUtf8)?.map_or(0, str::len);
-    }
-    Ok(u64::try_from(length).unwrap_or(u64::MAX))
 }

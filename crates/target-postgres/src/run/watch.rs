@@ -15,11 +15,11 @@ use crate::connect::Session;
 /// How long the server may take to answer a cancel request.
 const GRACE: Duration = Duration::from_secs(5);
 
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why an execution stops before its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     Deadline,
     Cancelled,
 }
@@ -34,7 +34,7 @@ impl From<Stop> for ExecutionError {
 }
 
 /// How a wait ended.
-pub(super) enum Waited<T> {
+pub(crate) enum Waited<T> {
     Done(T),
     /// Stopped, and this is what came of the work nevertheless.
     Stopped(Stop, T),
@@ -43,7 +43,7 @@ pub(super) enum Waited<T> {
 }
 
 /// Watches over one execution.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     cancel: CancellationToken,
     pub(super) deadline: Instant,
     stopping: Arc<AtomicBool>,
@@ -64,7 +64,7 @@ impl Watch {
     }
 
     /// Whether the execution should stop now.
-    pub(super) fn now(&self) -> Option<Stop> {
+    pub(crate) fn now(&self) -> Option<Stop> {
         if self.cancel.is_cancelled() {
             Some(Stop::Cancelled)
         } else if Instant::now() >= self.deadline {
@@ -74,7 +74,8 @@ impl Watch {
         }
     }
 
-    async fn stop(&self) -> Stop {
+    /// Waits until the execution should stop.
+    pub(crate) async fn stop(&self) -> Stop {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Stop::Cancelled,
@@ -84,7 +85,7 @@ impl Watch {
 
     /// Waits for work on a session. When the execution has to stop, the server is asked to cancel, and then the
     /// work has a little time to end by itself.
-    pub(super) async fn over<T>(&self, session: &Session, work: impl Future<Output = T>) -> Waited<T> {
+    pub(crate) async fn over<T>(&self, session: &Session, work: impl Future<Output = T>) -> Waited<T> {
         let mut work = pin!(work);
         let stop = tokio::select! {
             biased;

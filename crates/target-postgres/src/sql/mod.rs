@@ -20,7 +20,9 @@ use std::ops::Range;
 
 use domain::review::{Effect, Finding};
 
+pub(crate) use refuse::TRANSACTION_CONTROL;
 pub(crate) use text::{Text, analyse};
+pub(crate) use words::first_keyword;
 
 /// What a statement may do, and how it has to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@ mod nested;
 mod shape;
 mod time;
 
-pub(crate) use shape::{Shape, Shapes, foreign_elements};
+pub(crate) use shape::{LongNumbers, Shape, Shapes, foreign_elements};
 
 /// Appends the JSON of a value that is not null. Its recursion is no deeper than shapes are made.
 pub(crate) fn append_json(out: &mut Vec<u8>, shape: &Shape, text: &str) {
@@ -122,7 +122,7 @@ mod tests {
 
     fn json(ty: &Type, text: &str) -> String {
         let mut out = Vec::new();
-        append_json(&mut out, &Shapes::new(&HashMap::new()).of(ty), text);
+        append_json(&mut out, &Shapes::new(&HashMap::new(), LongNumbers::Bare).of(ty), text);
         String::from_utf8(out).unwrap()
     }
 

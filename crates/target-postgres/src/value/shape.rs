@@ -33,18 +33,28 @@ pub(crate) enum Shape {
     Composite(Vec<(String, Arc<Shape>)>),
 }
 
+/// How numbers are written of which JavaScript's own would lose digits: those of `int8` and `numeric`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LongNumbers {
+    /// As numbers, like all others.
+    Bare,
+    /// As strings, for scripts.
+    Quoted,
+}
+
 /// Finds out the shapes of types. A type is looked at once, however many others hold it.
 #[derive(Debug)]
 pub(crate) struct Shapes<'a> {
     delimiters: &'a HashMap<Oid, u8>,
+    long_numbers: LongNumbers,
     /// With each shape, how many types lie inside of one another.
     known: HashMap<Oid, (usize, Arc<Shape>)>,
 }
 
 impl<'a> Shapes<'a> {
     /// Takes what separates the elements of arrays, for the elements of [`foreign_elements`].
-    pub(crate) fn new(delimiters: &'a HashMap<Oid, u8>) -> Self {
-        Self { delimiters, known: HashMap::new() }
+    pub(crate) fn new(delimiters: &'a HashMap<Oid, u8>, long_numbers: LongNumbers) -> Self {
+        Self { delimiters, long_numbers, known: HashMap::new() }
     }
 
     pub(crate) fn of(&mut self, ty: &Type) -> Arc<Shape> {
@@ -55,7 +65,7 @@ impl<'a> Shapes<'a> {
         if let Some(found) = self.known.get(&ty.oid()) {
             return found.clone();
         }
-        let (height, shape) = match (plain(ty), ty.kind()) {
+        let (height, shape) = match (self.plain(ty), ty.kind()) {
             (Some(shape), _) => (0, Arc::new(shape)),
             (None, Kind::Domain(inner)) => self.with_height(inner),
             (None, Kind::Array(element)) => self.array(element),
@@ -66,6 +76,12 @@ impl<'a> Shapes<'a> {
         let shape = if height < MAX_HEIGHT { shape } else { Arc::new(Shape::Text) };
         self.known.insert(ty.oid(), (height + 1, shape.clone()));
         (height + 1, shape)
+    }
+
+    /// The shapes that a type's name alone decides on.
+    fn plain(&self, ty: &Type) -> Option<Shape> {
+        let long = matches!(*ty, Type::INT8 | Type::NUMERIC);
+        if long && self.long_numbers == LongNumbers::Quoted { Some(Shape::Text) } else { plain(ty) }
     }
 
     fn array(&mut self, element: &Type) -> (usize, Arc<Shape>) {
@@ -93,7 +109,7 @@ impl<'a> Shapes<'a> {
     }
 }
 
-/// The shapes that a type's name alone decides on.
+/// The same when all numbers are bare.
 fn plain(ty: &Type) -> Option<Shape> {
     let shape = match *ty {
         Type::BOOL => Shape::Bool,
@@ -169,10 +185,30 @@ mod tests {
     #[test]
     fn domains_are_what_they_are_made_of() {
         let domain = made(100_001, "d", Kind::Domain(made(100_002, "e", Kind::Domain(Type::INT4))));
-        assert_eq!(*Shapes::new(&HashMap::new()).of(&domain), Shape::Number);
+        assert_eq!(*Shapes::new(&HashMap::new(), LongNumbers::Bare).of(&domain), Shape::Number);
         let boxes = made(100_003, "_b", Kind::Array(made(100_004, "b", Kind::Domain(Type::BOX))));
-        let found = Shapes::new(&HashMap::new()).of(&boxes);
+        let found = Shapes::new(&HashMap::new(), LongNumbers::Bare).of(&boxes);
         assert_eq!(*found, Shape::Array { element: Arc::new(Shape::Text), delimiter: b';' });
+    }
+
+    #[test]
+    fn long_numbers_are_text_for_scripts_wherever_they_are() {
+        let delimiters = HashMap::new();
+        let mut shapes = Shapes::new(&delimiters, LongNumbers::Quoted);
+        let domain = made(100_001, "d", Kind::Domain(Type::NUMERIC));
+        let field = |name: &str, ty: &Type| Field::new(name.to_owned(), ty.clone());
+        let fields = vec![field("a", &domain), field("b", &Type::INT4)];
+        let composite = made(100_002, "c", Kind::Composite(fields));
+        for ty in [&Type::INT8, &Type::NUMERIC, &domain] {
+            assert_eq!(*shapes.of(ty), Shape::Text);
+        }
+        for ty in [Type::INT2, Type::INT4, Type::FLOAT4, Type::FLOAT8] {
+            assert_eq!(*shapes.of(&ty), Shape::Number);
+        }
+        let texts = Shape::Array { element: Arc::new(Shape::Text), delimiter: b',' };
+        assert_eq!(*shapes.of(&Type::INT8_ARRAY), texts);
+        let fields = vec![("a".to_owned(), Arc::new(Shape::Text)), ("b".to_owned(), Arc::new(Shape::Number))];
+        assert_eq!(*shapes.of(&composite), Shape::Composite(fields));
     }
 
     #[test]
@@ -196,7 +232,7 @@ mod tests {
             [(b':', Shape::Array { element: Arc::new(Shape::Text), delimiter: b':' }), (0xe9, Shape::Text)]
         {
             let delimiters = HashMap::from([(100_001, delimiter)]);
-            assert_eq!(*Shapes::new(&delimiters).of(&array), shape);
+            assert_eq!(*Shapes::new(&delimiters, LongNumbers::Bare).of(&array), shape);
         }
     }
 
@@ -207,7 +243,7 @@ mod tests {
         for level in 1..100 {
             let field = Field::new("x".to_owned(), ty);
             ty = made(100_000 + level, "n", Kind::Composite(vec![field.clone(), field]));
-            shape = Shapes::new(&HashMap::new()).of(&ty);
+            shape = Shapes::new(&HashMap::new(), LongNumbers::Bare).of(&ty);
             assert_eq!(matches!(*shape, Shape::Composite(_)), level < 32, "{level}");
         }
         assert_eq!(*shape, Shape::Text);

@@ -4,28 +4,38 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::execution::ExecutionOrder;
-use domain::ports::{SubmissionReviewer, TargetExecutor};
+use domain::ports::{ScriptTarget, SubmissionReviewer, TargetExecutor};
 use domain::request::{Submission, SubmissionKind};
 use domain::target::Limits;
 use domain::text::SubmissionText;
-use target_postgres::PostgresReviewer;
-use testkit::contract::{ExecutorHarness, Program, ReviewerHarness, Sample};
+use target_postgres::{PostgresExecutor, PostgresReviewer};
+use testkit::contract::{
+    ExecutorHarness, Program, ReviewerHarness, Sample, ScriptSample, ScriptSessionHarness,
+};
 
 use super::harness::{Db, remove};
 
 /// A database with a table that the programs write to.
 struct Target {
     db: Db,
-    executor: Arc<dyn TargetExecutor>,
+    executor: Arc<PostgresExecutor>,
     closed_port: u16,
 }
 
 async fn fresh_target() -> Arc<dyn ExecutorHarness> {
+    Arc::new(a_target().await)
+}
+
+async fn script_target() -> Arc<dyn ScriptSessionHarness> {
+    Arc::new(a_target().await)
+}
+
+async fn a_target() -> Target {
     let db = Db::new().await;
     db.run("CREATE TABLE written (id int)").await.report();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed_port = listener.local_addr().unwrap().port();
-    Arc::new(Target { db, executor: Arc::<target_postgres::PostgresExecutor>::default(), closed_port })
+    Target { db, executor: Arc::default(), closed_port }
 }
 
 impl Drop for Target {
@@ -74,6 +84,42 @@ impl ExecutorHarness for Target {
 }
 
 testkit::executor_contract!(fresh_target);
+
+#[async_trait]
+impl ScriptSessionHarness for Target {
+    fn target(&self) -> Arc<dyn ScriptTarget> {
+        self.executor.clone()
+    }
+
+    fn order(&self, limits: Limits, read_only: bool) -> ExecutionOrder {
+        ExecutionOrder { limits, read_only, ..self.db.order("-") }
+    }
+
+    fn text(&self, sample: ScriptSample) -> String {
+        match sample {
+            ScriptSample::Read(rows) => format!("SELECT generate_series(1, {rows})"),
+            ScriptSample::Write => "INSERT INTO written VALUES (1)".to_owned(),
+            ScriptSample::WriteThenFail => {
+                "INSERT INTO written SELECT 1 / (2 - n) FROM generate_series(1, 2) n".to_owned()
+            }
+            ScriptSample::SleepThenWrite(time) => {
+                format!("INSERT INTO written SELECT 1 FROM pg_sleep({})", time.as_secs_f64())
+            }
+            ScriptSample::Forbidden => "COMMIT".to_owned(),
+        }
+    }
+
+    async fn written_rows(&self) -> u64 {
+        ExecutorHarness::written_rows(self).await
+    }
+
+    async fn busy_sessions(&self) -> u64 {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle'";
+        u64::try_from(self.db.count(&sql.replace("{}", &self.db.role)).await).unwrap()
+    }
+}
+
+testkit::script_session_contract!(script_target);
 
 struct Sql;
 

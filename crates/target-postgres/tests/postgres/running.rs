@@ -208,12 +208,12 @@ async fn a_changed_string_syntax_cannot_smuggle_a_commit() {
 }
 
 #[tokio::test]
-async fn scripts_are_refused() {
+async fn a_script_is_not_run_as_a_query() {
     let db = Db::new().await;
     let mut order = db.order("SELECT 1");
     order.submission.kind = SubmissionKind::Script;
     let outcome = db.run_order(&order, CancellationToken::new()).await;
-    assert!(matches!(outcome.error(), ExecutionError::Refused(r) if r.code == "script_unsupported"));
+    assert!(matches!(outcome.error(), ExecutionError::Refused(r) if r.code == "not_a_query"));
     db.finish().await;
 }
 

@@ -16,7 +16,7 @@ pub use people::{
     ActorBuilder, TEST_PASSWORD, UserBuilder, actor, actor_of, approver, new_session, presented, user,
 };
 pub use request::{RequestBuilder, request};
-pub use samples::{edit_of, sample_failure, sample_report};
+pub use samples::{console_line, edit_of, sample_failure, sample_report};
 
 /// The moment at which test worlds begin: 2 March 2026, 09:00 UTC.
 pub fn epoch() -> Timestamp {

@@ -8,6 +8,7 @@ use domain::execution::{
 };
 use domain::request::{Edit, Request, Submission};
 use domain::review::Position;
+use domain::script::{ConsoleLevel, LogEntry};
 use domain::text::SubmissionText;
 
 /// An edit that changes nothing but the text.
@@ -78,4 +79,9 @@ pub fn sample_failure() -> Failure {
             stack: "at main (script.js:7:2)".to_owned(),
         }),
     }
+}
+
+/// A line that a script says with `console.log`.
+pub fn console_line(text: &str) -> LogEntry {
+    LogEntry::Console { level: ConsoleLevel::Log, text: text.to_owned() }
 }

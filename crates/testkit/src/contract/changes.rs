@@ -13,7 +13,7 @@ use super::stores::Stores;
 use crate::builders::{approver, at, request, sample_failure};
 
 /// Waits for a change, whatever else is told in between.
-async fn hears(feed: &mut Receiver<Change>, wanted: Change) {
+pub(super) async fn hears(feed: &mut Receiver<Change>, wanted: Change) {
     let listen = async {
         loop {
             match feed.recv().await {

@@ -9,6 +9,7 @@
 //! ```
 //!
 //! The other ports have a macro each in the same way: [`executor_contract!`](crate::executor_contract),
+//! [`script_session_contract!`](crate::script_session_contract),
 //! [`reviewer_contract!`](crate::reviewer_contract), [`access_token_contract!`](crate::access_token_contract),
 //! [`password_contract!`](crate::password_contract), [`credential_contract!`](crate::credential_contract),
 //! [`secret_contract!`](crate::secret_contract), [`id_contract!`](crate::id_contract),
@@ -73,6 +74,8 @@ pub mod passwords;
 pub mod requests;
 pub mod results;
 pub mod reviewer;
+pub mod script_logs;
+pub mod script_session;
 pub mod sessions;
 pub mod states;
 pub mod syncs;
@@ -83,6 +86,7 @@ pub use credentials::{CredentialHarness, Login};
 pub use executor::{ExecutorHarness, Program};
 pub use health::HealthHarness;
 pub use reviewer::{ReviewerHarness, Sample};
+pub use script_session::{ScriptSample, ScriptSessionHarness};
 pub use stores::{AuditRow, StoreProbe, Stores};
 pub use tokens::TokenHarness;
 
@@ -155,6 +159,10 @@ macro_rules! store_contract {
             use super::*;
             $crate::__result_rules!($make);
         }
+        mod script_logs {
+            use super::*;
+            $crate::__script_log_rules!($make);
+        }
         mod change_feed {
             use super::*;
             $crate::__change_rules!($make);
@@ -174,6 +182,18 @@ macro_rules! executor_contract {
         mod executor {
             use super::*;
             $crate::__executor_rules!($make);
+        }
+    };
+}
+
+/// Makes a test of every rule for the sessions of scripts. The argument is an async function without arguments that
+/// returns an `Arc<dyn ScriptSessionHarness>` for a fresh target.
+#[macro_export]
+macro_rules! script_session_contract {
+    ($make:path) => {
+        mod script_session {
+            use super::*;
+            $crate::__script_session_rules!($make);
         }
     };
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::ids::{InstanceId, PodId, RequestId, UserId};
 use domain::ports::{
-    AuditLog, ChangeFeed, Directory, Health, JobQueue, RequestStore, ResultStore, SessionStore, UserStore,
+    AuditLog, ChangeFeed, Directory, Health, JobQueue, RequestStore, ResultStore, ScriptLogs, SessionStore,
+    UserStore,
 };
 use domain::target::Target;
 use domain::text::DatabaseName;
 use serde_json::Value;
 
+use crate::fakes::FakeClock;
 use crate::memory::InMemoryStore;
 
 /// All ports of one fresh world: no people, no PODs, no targets, but the roles that come with the portal.
@@ -23,6 +25,8 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionStore>,
     pub directory: Arc<dyn Directory>,
     pub results: Arc<dyn ResultStore>,
+    /// With a clock that stands at second 0.
+    pub logs: Arc<dyn ScriptLogs>,
     pub audit: Arc<dyn AuditLog>,
     pub changes: Arc<dyn ChangeFeed>,
     pub health: Arc<dyn Health>,
@@ -111,6 +115,7 @@ impl From<InMemoryStore> for Stores {
             sessions: store.session_store(),
             directory: store.directory(),
             results: store.result_store(),
+            logs: store.script_logs(Arc::new(FakeClock::new())),
             audit: store.audit_log(),
             changes: store.change_feed(),
             health: store.health(),

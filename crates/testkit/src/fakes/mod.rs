@@ -4,6 +4,8 @@ mod clock;
 mod executor;
 mod inspector;
 mod notifier;
+mod script_runner;
+mod script_target;
 mod security;
 mod sink;
 
@@ -11,6 +13,8 @@ pub use clock::{FakeClock, SequentialIds, SequentialSecrets};
 pub use executor::{FakeExecutor, FakeReviewer, Script};
 pub use inspector::FakeInspector;
 pub use notifier::RecordingNotifier;
+pub use script_runner::{FakeScriptRunner, Play};
+pub use script_target::FakeScriptTarget;
 pub use security::{FakeCredentials, FakeTokens, PlainPasswords};
 pub use sink::CollectingSink;
 

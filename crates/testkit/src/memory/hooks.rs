@@ -4,13 +4,16 @@
 use domain::audit::AuditEntry;
 use domain::ids::{InstanceId, PodId, RequestId, UserId};
 use domain::pod::Pod;
+use domain::ports::StoreError;
 use domain::request::Request;
+use domain::script::LogEntry;
 use domain::target::{Target, TargetDatabase};
 use domain::text::DatabaseName;
 use domain::user::User;
 
 use super::InMemoryStore;
 use super::world::{Account, JobKind, JobRow, role};
+use crate::builders::at;
 
 impl InMemoryStore {
     /// From now on every call answers `StoreError::Unavailable`, or works again.
@@ -88,6 +91,22 @@ impl InMemoryStore {
             Some(stored) => stored.clone_from(request),
             None => world.requests.push(request.clone()),
         }
+    }
+
+    /// Appends to the log of a script as its execution does, whether it runs or not.
+    pub fn put_log(&self, request: RequestId, entries: Vec<LogEntry>) {
+        let written = self.atomically(|world| {
+            world.append(request, entries, at(0));
+            Ok::<_, StoreError>(())
+        });
+        written.expect("the store is there");
+    }
+
+    /// The same without news of it, as when that was lost.
+    pub fn put_log_in_silence(&self, request: RequestId, entries: Vec<LogEntry>) {
+        let mut world = self.peek();
+        world.append(request, entries, at(0));
+        world.news.clear();
     }
 
     /// Switches a POD on or off.

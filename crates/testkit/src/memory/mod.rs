@@ -9,6 +9,7 @@ mod jobs;
 mod people;
 mod requests;
 mod results;
+mod script_logs;
 mod sessions;
 mod world;
 
@@ -17,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use domain::audit::AuditEntry;
 use domain::ports::{
-    AuditLog, Change, ChangeFeed, Directory, Health, JobQueue, RequestStore, ResultStore, SessionStore,
-    StoreError, UserStore,
+    AuditLog, Change, ChangeFeed, Clock, Directory, Health, JobQueue, RequestStore, ResultStore, ScriptLogs,
+    SessionStore, StoreError, UserStore,
 };
 use tokio::sync::broadcast;
 
@@ -69,6 +70,11 @@ impl InMemoryStore {
 
     pub fn result_store(&self) -> Arc<dyn ResultStore> {
         Arc::new(self.clone())
+    }
+
+    /// The logs of scripts, whose lines come when the clock says.
+    pub fn script_logs(&self, clock: Arc<dyn Clock>) -> Arc<dyn ScriptLogs> {
+        Arc::new(script_logs::InMemoryLogs::new(self.clone(), clock))
     }
 
     pub fn audit_log(&self) -> Arc<dyn AuditLog> {

@@ -14,6 +14,7 @@ use domain::lifecycle::Transition;
 use domain::pod::Pod;
 use domain::ports::{Change, Earlier};
 use domain::request::{Effect, NotificationKind, Request, StateKind};
+use domain::script::LogLine;
 use domain::target::{LastSync, Target, TargetDatabase};
 use domain::text::DatabaseName;
 use domain::user::{PermissionSet, Role, User, roles};
@@ -115,6 +116,7 @@ pub(super) struct World {
     pub(super) jobs: Vec<JobRow>,
     pub(super) audit: Vec<AuditEntry>,
     pub(super) chunks: HashMap<RequestId, Vec<ResultChunk>>,
+    pub(super) logs: HashMap<RequestId, Vec<LogLine>>,
     pub(super) accounts: BTreeMap<UserId, Account>,
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
@@ -146,6 +148,7 @@ impl Default for World {
             jobs: vec![],
             audit: vec![],
             chunks: HashMap::new(),
+            logs: HashMap::new(),
             accounts: BTreeMap::new(),
             roles: roles::ALL.iter().map(installed).collect(),
             sessions: BTreeMap::new(),

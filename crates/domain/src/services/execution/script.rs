@@ -14,7 +14,9 @@ use crate::execution::{
     StatementReport,
 };
 use crate::job::Lease;
-use crate::ports::{ResultSink, ScriptConnection, ScriptLogs, ScriptRunner, ScriptTarget, SinkError};
+use crate::ports::{
+    ExecutionError, ResultSink, ScriptConnection, ScriptLogs, ScriptRunner, ScriptTarget, SinkError,
+};
 use crate::script::{ReturnedValue, ScriptEnd, ScriptError, ScriptOrder, ScriptOutcome};
 use crate::services::error_chain;
 use crate::target::{Engine, Limits};
@@ -101,13 +103,13 @@ async fn outcome_of(end: ScriptEnd, sink: &mut PreviewSink, order: &ExecutionOrd
         ScriptOutcome::Threw(error) => {
             let kind =
                 if error.database_error.is_some() { FailureKind::Database } else { FailureKind::Script };
-            Ended::Other(failure(kind, error.message.clone() + &stays, error))
+            Ended::Other(failure(kind, sentence(&error.message, &stays), error))
         }
-        ScriptOutcome::TimedOut => failed(
+        ScriptOutcome::TimedOut | ScriptOutcome::Ended(ExecutionError::TimedOut) => failed(
             FailureKind::TimedOut,
             format!("Stopped after {seconds} seconds, the limit of the instance."),
         ),
-        ScriptOutcome::Cancelled if end.commits > 0 => {
+        ScriptOutcome::Cancelled | ScriptOutcome::Ended(ExecutionError::Cancelled) if end.commits > 0 => {
             failed(FailureKind::Stopped, "Stopped, because somebody asked for it.".to_owned())
         }
         ScriptOutcome::Cancelled => Ended::Other(Outcome::Cancelled),
@@ -126,6 +128,10 @@ async fn outcome_of(end: ScriptEnd, sink: &mut PreviewSink, order: &ExecutionOrd
             tracing::error!(request = %order.request, error = %error_chain(source.as_ref()), "no script process");
             failed(FailureKind::Internal, "No process for the script could be had; nothing ran.".to_owned())
         }
+        ScriptOutcome::Ended(ExecutionError::Sink(SinkError::LeaseLost | SinkError::Store(_))) => failed(
+            FailureKind::Internal,
+            "Stopped, because what the script said and did could not be kept.".to_owned(),
+        ),
         ScriptOutcome::Ended(error) => match (end.commits, Outcome::of(Err(error), vec![], order)) {
             (0, outcome) => Ended::Other(outcome),
             (_, Outcome::Failed(ended)) => {
@@ -155,6 +161,12 @@ fn stays(commits: u64) -> String {
         1 => " One transaction had been committed before; it stays in effect.".to_owned(),
         n => format!(" {n} transactions had been committed before; they stay in effect."),
     }
+}
+
+/// What a script threw seldom ends as a sentence does.
+fn sentence(thrown: &str, stays: &str) -> String {
+    let stop = if stays.is_empty() || thrown.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{thrown}{stop}{stays}")
 }
 
 fn console_notice(dropped: u64) -> Vec<Notice> {

@@ -17,29 +17,30 @@ use tokio::time::Instant;
 
 use super::{OvertakenStore, World};
 
-fn service(world: &World) -> Requests {
+pub(super) fn service(world: &World) -> Requests {
     Requests {
         requests: world.store.request_store(),
         results: world.store.result_store(),
+        logs: world.store.script_logs(world.clock.clone()),
         changes: world.store.change_feed(),
         clock: world.clock.clone(),
         require_digest: false,
     }
 }
 
-fn ada() -> Actor {
+pub(super) fn ada() -> Actor {
     actor("ada").build()
 }
 
-fn grace() -> Actor {
+pub(super) fn grace() -> Actor {
     actor("grace").role(roles::MANAGER).build()
 }
 
-fn outsider() -> Actor {
+pub(super) fn outsider() -> Actor {
     actor("mallory").role(roles::MANAGER).pod("orders").build()
 }
 
-fn admin() -> Actor {
+pub(super) fn admin() -> Actor {
     actor("root").role(roles::ADMIN).no_pod().build()
 }
 
@@ -47,7 +48,7 @@ fn origin() -> Origin {
     Origin { channel: Channel::Slack, ..Origin::default() }
 }
 
-fn denied<T: std::fmt::Debug>(answer: Result<T, RequestError>) -> Denied {
+pub(super) fn denied<T: std::fmt::Debug>(answer: Result<T, RequestError>) -> Denied {
     match answer {
         Err(RequestError::Denied(denied)) => denied,
         other => panic!("not denied: {other:?}"),
@@ -61,7 +62,7 @@ fn invalid<T: std::fmt::Debug>(answer: Result<T, RequestError>) -> InvalidTransi
     }
 }
 
-fn nowhere() -> RequestId {
+pub(super) fn nowhere() -> RequestId {
     RequestId::from_uuid(uuid_for("no such request"))
 }
 

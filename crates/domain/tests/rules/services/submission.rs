@@ -43,12 +43,12 @@ impl Desk {
         Self { world, reviewer, submissions }
     }
 
-    async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Request, SubmitError> {
+    pub(super) async fn submit(&self, actor: &Actor, submit: Submit) -> Result<Request, SubmitError> {
         Ok(self.submissions.submit(actor, submit, None, Origin::default()).await?.request)
     }
 
     /// The fields that were refused, each with its message.
-    async fn field_errors(&self, actor: &Actor, submit: Submit) -> Vec<String> {
+    pub(super) async fn field_errors(&self, actor: &Actor, submit: Submit) -> Vec<String> {
         let error = self.submit(actor, submit).await.expect_err("it does not fit");
         let SubmitError::Fields(errors) = error else { panic!("not about fields: {error:?}") };
         assert!(self.world.store.audit_entries().is_empty(), "nothing was stored");
