@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
     let sizes = options.sizes();
     let mut report = Report::default();
-    for part in [Part::Latency, Part::Rows, Part::Calls, Part::Pages, Part::Queue] {
+    for part in [Part::Latency, Part::Rows, Part::Calls, Part::Pages, Part::Queue, Part::Scripts] {
         if !options.wants(part) {
             continue;
         }
@@ -67,6 +67,7 @@ async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
             Part::Calls => scenarios::calls::measure(stage, sizes).await,
             Part::Pages => scenarios::pages::measure(stage, sizes).await,
             Part::Queue => scenarios::queue::measure(stage, sizes).await,
+            Part::Scripts => scenarios::scripts::measure(stage, sizes).await,
         };
         report.append(measured.with_context(|| format!("measuring {part:?} failed"))?);
     }

@@ -36,6 +36,8 @@ pub(crate) enum Part {
     Pages,
     /// Executions a second from a full queue.
     Queue,
+    /// Script processes against Node.js, and their database calls.
+    Scripts,
 }
 
 /// How much of everything.
@@ -58,6 +60,10 @@ pub(crate) struct Sizes {
     /// Executions in the queue, each round.
     pub(crate) queued: usize,
     pub(crate) queue_rounds: usize,
+    /// Scripts of each kind, one after the other.
+    pub(crate) scripts: usize,
+    /// Database calls of a script.
+    pub(crate) script_calls: usize,
 }
 
 impl Options {
@@ -79,6 +85,8 @@ impl Options {
                 pages: 5,
                 queued: 50,
                 queue_rounds: 2,
+                scripts: 5,
+                script_calls: 100,
             };
         }
         Sizes {
@@ -93,6 +101,8 @@ impl Options {
             pages: 20,
             queued: 2_000,
             queue_rounds: 5,
+            scripts: 200,
+            script_calls: 2_000,
         }
     }
 }

@@ -33,6 +33,7 @@ impl Aim {
 pub(crate) enum Unit {
     Milliseconds,
     PerSecond,
+    Mebibytes,
 }
 
 impl Unit {
@@ -40,6 +41,7 @@ impl Unit {
         match self {
             Self::Milliseconds => "ms",
             Self::PerSecond => "/s",
+            Self::Mebibytes => "MiB",
         }
     }
 }

@@ -33,3 +33,12 @@ pub const MAX_STATEMENT: usize = 8 * 1024 * 1024;
 
 /// Most bytes of one line of the console; the process cuts longer ones.
 pub const MAX_LINE: usize = 64 * 1024;
+
+/// Bytes that a line of the console counts at least: short ones cost who keeps them more than their text.
+pub const LEAST_LINE: usize = 64;
+
+/// Most parameters of a statement, as in PostgreSQL's own protocol.
+pub const MAX_PARAMETERS: usize = 65_535;
+
+/// Most rows that are fetched at once.
+pub const MAX_FETCH: u32 = 10_000;

@@ -9,14 +9,15 @@ use domain::script::{
     CONSOLE_BYTES, CallAnswer, CallError, CallKind, CallRecord, ScriptEnd, ScriptOrder, ScriptOutcome,
 };
 use futures_util::future::{BoxFuture, FutureExt as _, join};
-use script_protocol::{CallFailure, FromWorker, MAX_LINE, Run, Threw, ToWorker};
+use script_protocol::{CallFailure, FromWorker, LEAST_LINE, MAX_LINE, MAX_TO_WORKER, Run, Threw, ToWorker};
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Journal, journal};
 use crate::memory::{LOOK_EVERY, resident};
 use crate::pool::Lent;
-use crate::process::{Life, Process, Reader, Writer};
+use crate::process::{Death, Life, Process, Reader, Writer};
 use crate::translate;
 
 /// What holds for every script.
@@ -136,6 +137,8 @@ impl Broker {
         let text = order.text.as_str().as_bytes().to_vec();
         let _ = answers.try_send((ToWorker::Run(start), text));
         let work = async {
+            let mut look = tokio::time::interval(LOOK_EVERY);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let turn = tokio::select! {
                     biased;
@@ -145,11 +148,12 @@ impl Broker {
                     () = lost.cancelled() => {
                         Some(ScriptOutcome::Ended(ExecutionError::Sink(SinkError::LeaseLost)))
                     }
+                    // Before the messages: who says a lot is looked at, too.
+                    _ = look.tick() => self.look(*id),
                     answered = answered(&mut state.under_way) => self.on_answer(&mut state, answered, &answers),
                     message = heard.recv() => {
                         self.on_message(message.unwrap_or(Heard::End), &mut state, life).await
                     }
-                    () = tokio::time::sleep(LOOK_EVERY) => self.look(*id),
                 };
                 if let Some(outcome) = turn {
                     break outcome;
@@ -160,8 +164,14 @@ impl Broker {
             outcome = work => outcome,
             () = beside(listen, speak) => violation("it closed its stream"),
         };
-        life.end();
-        let outcome = self.stop(outcome, state, &stop).await;
+        let outcome = match &outcome {
+            // It ends by itself; the value need not wait for that.
+            ScriptOutcome::Returned(_) | ScriptOutcome::Threw(_) => {
+                life.end();
+                self.stop(outcome, state, &stop).await
+            }
+            _ => join(self.stop(outcome, state, &stop), life.end_now()).await.0,
+        };
         let Self { calls, commits, console_dropped, .. } = self;
         ScriptEnd { outcome, calls, commits, console_dropped, duration: Duration::ZERO }
     }
@@ -186,10 +196,12 @@ impl Broker {
         let (message, payload) = match heard {
             Heard::Message(message, payload) => (message, payload),
             Heard::Nonsense(what) => return Some(violation(what)),
-            Heard::End if life.was_forbidden().await => {
-                return Some(violation("it tried a forbidden system call"));
+            Heard::End => {
+                return Some(match life.how().await {
+                    death @ (Death::Forbidden | Death::Silent) => violation(death.to_string()),
+                    death => ScriptOutcome::Crashed { how: death.to_string() },
+                });
             }
-            Heard::End => return Some(ScriptOutcome::Crashed { how: life.how().await }),
         };
         match message {
             FromWorker::Console { level } => self.on_console(translate::level(level), payload),
@@ -214,7 +226,7 @@ impl Broker {
     }
 
     fn on_console(&mut self, level: domain::script::ConsoleLevel, payload: Vec<u8>) -> Option<ScriptOutcome> {
-        self.console += payload.len().max(1);
+        self.console += payload.len().max(LEAST_LINE);
         if payload.len() > MAX_LINE || self.console > CONSOLE_BYTES + MAX_LINE {
             return Some(violation("it sent more console text than a script can"));
         }
@@ -285,7 +297,11 @@ impl Broker {
         let (message, payload) = match answer {
             Ok(answer) => {
                 let (answer, rows) = translate::answer(number, answer);
-                (ToWorker::Answer(answer), rows)
+                if rows.len() > MAX_TO_WORKER {
+                    (failure(number, translate::too_large(rows.len())), vec![])
+                } else {
+                    (ToWorker::Answer(answer), rows)
+                }
             }
             Err(CallError::Ended(error)) => return Some(ended(error)),
             Err(CallError::Refused(refusal)) => (failure(number, translate::refused(&refusal)), vec![]),

@@ -1,5 +1,7 @@
 //! What a script says and does, on its way to the log. A slow log holds up nobody who watches the clock.
 
+use std::time::Duration;
+
 use domain::ports::{ScriptLog, SinkError};
 use domain::script::{
     CallKind, CallRecord, ConsoleLevel, LOGGED_STATEMENT_BYTES, LOGGED_STATEMENTS_BYTES, LogEntry,
@@ -9,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Entries that are written at once.
 const BATCH: usize = 256;
+
+/// How long an entry waits for others.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Takes entries. What is kept of one script has limits, and so has what waits here.
 pub(crate) struct Journal {
@@ -62,13 +67,36 @@ impl Scribe {
     /// Writes until the journal is gone and everything is written.
     pub(crate) async fn write(mut self, log: &mut (dyn ScriptLog + 'static)) -> Result<(), SinkError> {
         let mut batch = Vec::new();
-        while self.entries.recv_many(&mut batch, BATCH).await > 0 {
-            if let Err(error) = log.write(std::mem::take(&mut batch)).await {
+        loop {
+            let more = self.collect(&mut batch).await;
+            if !batch.is_empty()
+                && let Err(error) = log.write(std::mem::take(&mut batch)).await
+            {
                 self.lost.cancel();
                 return Err(error);
             }
+            if !more {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Takes what comes within a moment of the first entry, since whoever follows the log looks at every write. False
+    /// when nothing more will come.
+    async fn collect(&mut self, batch: &mut Vec<LogEntry>) -> bool {
+        if self.entries.recv_many(batch, BATCH).await == 0 {
+            return false;
+        }
+        let until = tokio::time::Instant::now() + MOMENT;
+        while batch.len() < BATCH {
+            let more = self.entries.recv_many(batch, BATCH - batch.len());
+            match tokio::time::timeout_at(until, more).await {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(_elapsed) => return true,
+            }
+        }
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How often a process is looked at. Its own limits stand before this one.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The page size of every platform that the product runs on; a larger one would only be noticed earlier.
 const PAGE: u64 = 4096;

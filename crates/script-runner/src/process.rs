@@ -19,8 +19,11 @@ use crate::spawner::{Spawner, Started};
 /// How long a process may take to get ready, on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long the news of an end may take once the stream has ended.
-const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the end of a process may take once its stream has ended.
+const EXIT_LIMIT: Duration = Duration::from_millis(250);
+
+/// How long the kernel may take to end a process that is told to.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// A process with its two directions. Dropping it ends the process.
 #[derive(Debug)]
@@ -54,26 +57,67 @@ impl Life {
         !matches!(self.exit.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }
 
-    /// How it ended, in words for people.
-    pub(crate) async fn how(&mut self) -> String {
-        match tokio::time::timeout(EXIT_LIMIT, &mut self.exit).await {
-            Ok(Ok(status)) => match (status.code(), status.signal()) {
-                (_, Some(SIGSYS)) => "it tried a forbidden system call".to_owned(),
-                (_, Some(SIGXCPU)) => "it used up its processor time".to_owned(),
-                (_, Some(signal)) => format!("signal {signal}"),
-                (Some(code), None) => format!("exit code {code}"),
-                (None, None) => "it ended".to_owned(),
-            },
-            Ok(Err(_)) | Err(_) => "nobody knows how".to_owned(),
+    /// How a process ended whose stream is at its end. One that lives on without a stream is ended.
+    pub(crate) async fn how(&mut self) -> Death {
+        if let Ok(ended) = tokio::time::timeout(EXIT_LIMIT, &mut self.exit).await {
+            return ended.map_or(Death::Unknown, |status| Death::of(status, false));
+        }
+        self.end();
+        match tokio::time::timeout(KILL_LIMIT, &mut self.exit).await {
+            Ok(Ok(status)) => Death::of(status, true),
+            Ok(Err(_)) | Err(_) => Death::Unknown,
         }
     }
 
-    /// Whether the kernel ended it for a system call that no script needs.
-    pub(crate) async fn was_forbidden(&mut self) -> bool {
-        self.how().await.contains("forbidden")
+    /// Ends the process and waits until it is gone.
+    pub(crate) async fn end_now(&mut self) {
+        self.end();
+        if !self.exit.is_terminated() {
+            let _ = tokio::time::timeout(KILL_LIMIT, &mut self.exit).await;
+        }
     }
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Death {
+    /// The kernel ended it for a system call that no script needs.
+    Forbidden,
+    /// It had closed its stream and lived on.
+    Silent,
+    OutOfTime,
+    Signal(i32),
+    Exit(i32),
+    Unknown,
+}
+
+impl Death {
+    fn of(status: ExitStatus, told: bool) -> Self {
+        match (status.code(), status.signal()) {
+            (_, Some(SIGSYS)) => Self::Forbidden,
+            (_, Some(SIGKILL)) if told => Self::Silent,
+            (_, Some(SIGXCPU)) => Self::OutOfTime,
+            (_, Some(signal)) => Self::Signal(signal),
+            (Some(code), None) => Self::Exit(code),
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
+impl std::fmt::Display for Death {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Forbidden => f.write_str("it tried a forbidden system call"),
+            Self::Silent => f.write_str("it closed its stream"),
+            Self::OutOfTime => f.write_str("it used up its processor time"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Unknown => f.write_str("nobody knows how"),
+        }
+    }
+}
+
+const SIGKILL: i32 = 9;
 const SIGSYS: i32 = 31;
 const SIGXCPU: i32 = 24;
 
@@ -137,7 +181,9 @@ impl Process {
         };
         match tokio::time::timeout(READY_LIMIT, prepared).await {
             Ok(Ok(Some((FromWorker::Ready(ready), _)))) if ready.version == VERSION => Ok((process, ready)),
-            Ok(Ok(None) | Err(FrameError::Broken(_))) => Err(PoolError::Ended(process.life.how().await)),
+            Ok(Ok(None) | Err(FrameError::Broken(_))) => {
+                Err(PoolError::Ended(process.life.how().await.to_string()))
+            }
             Ok(Ok(Some(_)) | Err(_)) => Err(PoolError::Strange),
             Err(_elapsed) => Err(PoolError::Slow(READY_LIMIT)),
         }
@@ -152,7 +198,9 @@ impl Process {
         };
         match tokio::time::timeout(READY_LIMIT, made).await {
             Ok(Ok(Some((FromWorker::Snapshot { version: VERSION }, snapshot)))) => Ok(snapshot),
-            Ok(Ok(None) | Err(FrameError::Broken(_))) => Err(PoolError::Ended(process.life.how().await)),
+            Ok(Ok(None) | Err(FrameError::Broken(_))) => {
+                Err(PoolError::Ended(process.life.how().await.to_string()))
+            }
             Ok(Ok(Some(_)) | Err(_)) => Err(PoolError::Strange),
             Err(_elapsed) => Err(PoolError::Slow(READY_LIMIT)),
         }

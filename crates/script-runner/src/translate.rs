@@ -6,7 +6,10 @@ use domain::review::{Position, Refusal};
 use domain::script::{
     CallAnswer, CallKind, ConsoleLevel, DatabaseCall, ReturnedValue, ScriptError, ScriptStatement,
 };
-use script_protocol::{Answer, Call, CallFailure, Denied, Field, Shape, Threw};
+use script_protocol::{
+    Answer, Call, CallFailure, Denied, Field, MAX_FETCH, MAX_PARAMETERS, MAX_STATEMENT, MAX_TO_WORKER, Shape,
+    Threw,
+};
 use serde_json::value::RawValue;
 
 /// Most bytes of a message, a stack, or what else a process tells of an error.
@@ -14,6 +17,7 @@ const LONGEST_TEXT: usize = 16 * 1024;
 
 /// A call, with its kind where it is one that goes into the log.
 pub(crate) fn call(call: Call, statement: Vec<u8>) -> Result<(DatabaseCall, Option<CallKind>), &'static str> {
+    within_limits(&call, &statement)?;
     let text = String::from_utf8(statement).map_err(|_| "a statement that is no text")?;
     Ok(match call {
         Call::Query { parameters, in_transaction } => {
@@ -28,6 +32,24 @@ pub(crate) fn call(call: Call, statement: Vec<u8>) -> Result<(DatabaseCall, Opti
         Call::Fetch { stream, rows } => (DatabaseCall::Fetch { stream, rows }, None),
         Call::Close { stream } => (DatabaseCall::Close { stream }, None),
     })
+}
+
+/// The process has these limits, too, and tells the script.
+fn within_limits(call: &Call, statement: &[u8]) -> Result<(), &'static str> {
+    match call {
+        _ if statement.len() > MAX_STATEMENT => Err("a statement that is too long"),
+        Call::Query { parameters, .. } | Call::Open { parameters, .. }
+            if parameters.len() > MAX_PARAMETERS =>
+        {
+            Err("more parameters than a statement can have")
+        }
+        Call::Fetch { rows, .. } if !(1..=MAX_FETCH).contains(rows) => {
+            Err("a number of rows that no script asks for")
+        }
+        Call::Query { .. } | Call::Open { .. } | Call::Fetch { .. } => Ok(()),
+        _ if !statement.is_empty() => Err("a statement where there is none"),
+        Call::Begin | Call::Commit | Call::Rollback | Call::Close { .. } => Ok(()),
+    }
 }
 
 /// An answer and its rows as one JSON array.
@@ -49,6 +71,15 @@ pub(crate) fn answer(call: u64, answer: CallAnswer) -> (Answer, Vec<u8>) {
 pub(crate) fn refused(refusal: &Refusal) -> CallFailure {
     let Refusal { code, message, .. } = refusal;
     CallFailure::Refused(Denied { code: code.clone(), message: message.clone(), ..Denied::default() })
+}
+
+/// Rows that do not fit into a message. What the call did is done, and the script may go on.
+pub(crate) fn too_large(bytes: usize) -> CallFailure {
+    let message = format!(
+        "The rows of this call are {bytes} bytes, more than the {MAX_TO_WORKER} that a script can get at once; what it \
+         did is done. Read them with db.stream."
+    );
+    CallFailure::Refused(Denied { code: "answer_too_large".to_owned(), message, ..Denied::default() })
 }
 
 pub(crate) fn database(error: &DatabaseError) -> CallFailure {

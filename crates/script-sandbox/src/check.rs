@@ -2,6 +2,7 @@
 
 use script_protocol::SyntaxError;
 
+use crate::host::Host;
 use crate::outcome::NAME;
 use crate::position::place;
 
@@ -17,6 +18,10 @@ pub(crate) fn compile<'s>(
 ) -> Result<v8::Local<'s, v8::Function>, SyntaxError> {
     let script = parse(scope, text)?;
     alone(scope, prelude, text)?;
+    let url = script.get_unbound_script(scope).get_source_url(scope);
+    if let Some(host) = scope.get_slot_mut::<Host>() {
+        host.renamed = !url.is_undefined();
+    }
     script
         .run(scope)
         .and_then(|function| v8::Local::<v8::Function>::try_from(function).ok())

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Once;
 
-use crate::host::{functions, on_rejection};
-use crate::lockdown;
+use crate::host::on_rejection;
 use crate::outcome::FRAMES;
+use crate::{bytes, host, lockdown};
 
 const PRELUDE: &str = include_str!("prelude.js");
+const BYTES: &str = include_str!("bytes.js");
 
 /// No code is generated while scripts run, and no thread is started.
 const FLAGS: &str = "--jitless --single-threaded";
@@ -28,8 +29,8 @@ pub(crate) fn start() {
 
 /// A snapshot holds places in this table instead of addresses.
 fn external_references() -> Cow<'static, [v8::ExternalReference]> {
-    let references = functions().map(|(_, function)| v8::ExternalReference { function });
-    Cow::Owned(references.to_vec())
+    let all = host::functions().into_iter().chain(bytes::functions());
+    Cow::Owned(all.map(|(_, function)| v8::ExternalReference { function }).collect())
 }
 
 /// Runs the prelude and makes a snapshot of what is there then.
@@ -53,18 +54,36 @@ pub(crate) fn make_snapshot() -> Option<Vec<u8>> {
 }
 
 fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
+    let keep = with_functions(scope, BYTES, &bytes::functions())?;
+    bson(scope, keep)?;
+    with_functions(scope, PRELUDE, &host::functions())?.to_object(scope)
+}
+
+/// Runs a text that is a function, with an object of these functions as its argument.
+fn with_functions<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    text: &str,
+    functions: &[(&str, v8::FunctionCallback)],
+) -> Option<v8::Local<'s, v8::Value>> {
     let host = v8::Object::new(scope);
-    for (name, callback) in functions() {
+    for (name, callback) in functions {
         let name = v8::String::new(scope, name)?;
-        let function = v8::Function::builder_raw(callback).build(scope)?;
+        let function = v8::Function::builder_raw(*callback).build(scope)?;
         host.set(scope, name.into(), function.into())?;
     }
-    let source = v8::String::new(scope, PRELUDE)?;
-    let script = v8::Script::compile(scope, source, None)?;
-    let prelude = v8::Local::<v8::Function>::try_from(script.run(scope)?).ok()?;
+    let source = v8::String::new(scope, text)?;
+    let outer = v8::Script::compile(scope, source, None)?.run(scope)?;
+    let outer = v8::Local::<v8::Function>::try_from(outer).ok()?;
     let undefined = v8::undefined(scope).into();
-    let functions = prelude.call(scope, undefined, &[host.into()])?;
-    functions.to_object(scope)
+    outer.call(scope, undefined, &[host.into()])
+}
+
+/// Hands the package's text to `keep`.
+fn bson<'s>(scope: &mut v8::PinScope<'s, '_>, keep: v8::Local<'s, v8::Value>) -> Option<()> {
+    let bundle = v8::String::new(scope, &bytes::bson()?)?;
+    let keep = v8::Local::<v8::Function>::try_from(keep).ok()?;
+    let undefined = v8::undefined(scope).into();
+    keep.call(scope, undefined, &[bundle.into()]).map(|_| ())
 }
 
 /// An isolate from a snapshot, with limits. `heap` is in bytes.

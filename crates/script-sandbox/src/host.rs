@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use script_protocol::{
-    Call, ConsoleLevel, Field, FromWorker, MAX_FROM_WORKER, MAX_LINE, MAX_STATEMENT, encode,
+    Call, ConsoleLevel, Field, FromWorker, LEAST_LINE, MAX_FROM_WORKER, MAX_LINE, MAX_STATEMENT, encode,
 };
 use serde_json::value::RawValue;
 
@@ -30,6 +30,8 @@ pub(crate) struct Host {
     pub(crate) rows: HashMap<u64, Rows>,
     /// Pauses, the first to end on top.
     pub(crate) sleeping: BinaryHeap<Reverse<(Instant, u32)>>,
+    /// The script calls itself something (`//# sourceURL`); V8 counts its lines differently then.
+    pub(crate) renamed: bool,
     pub(crate) rejected: Vec<(v8::Global<v8::Promise>, v8::Global<v8::Value>)>,
 }
 
@@ -42,6 +44,7 @@ impl Host {
             under_way: None,
             rows: HashMap::new(),
             sleeping: BinaryHeap::new(),
+            renamed: false,
             rejected: Vec::new(),
         }
     }
@@ -122,7 +125,7 @@ fn console(
     if left == 0 {
         return;
     }
-    host.console_left = left.saturating_sub(written.max(1));
+    host.console_left = left.saturating_sub(written.max(LEAST_LINE));
     // A line is far below the limit of a frame.
     let _ = host.tell(&FromWorker::Console { level }, &bytes);
 }

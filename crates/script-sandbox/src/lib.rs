@@ -4,6 +4,7 @@
 //! that a script can do beyond computing is a message there. This crate must not know a database, a credential or a
 //! file; nothing here is trusted by the portal once a script has begun.
 
+mod bytes;
 mod check;
 mod engine;
 mod host;
@@ -14,3 +15,5 @@ mod script;
 mod worker;
 
 pub use worker::serve;
+#[doc(hidden)]
+pub use worker::serve_attempt;

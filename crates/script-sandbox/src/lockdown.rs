@@ -1,4 +1,7 @@
-#![expect(unsafe_code, reason = "closing inherited descriptors, and leaving at once, have no safe call")]
+#![expect(
+    unsafe_code,
+    reason = "closing inherited descriptors, leaving at once, and handling a signal have no safe call"
+)]
 //! The lock-down: layer on layer, each of which holds alone. After it the process can compute, read and write the one
 //! stream that it has, and nothing else.
 
@@ -12,7 +15,8 @@ use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 
-use nix::sys::{prctl, signal::Signal};
+use nix::sys::prctl;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use script_protocol::{FromWorker, Layer, LayerState, MAX_FROM_WORKER, Prepare, encode};
 
 use crate::worker::Channel;
@@ -28,8 +32,53 @@ pub(crate) fn remember(channel: Channel) {
 
 /// Ends the process without looking back: no destructor may run over a heap that is in an unknown state.
 pub(crate) fn leave() -> ! {
+    leave_with(0)
+}
+
+fn leave_with(code: libc::c_int) -> ! {
     // SAFETY: `_exit` may be called at any time.
-    unsafe { libc::_exit(0) }
+    unsafe { libc::_exit(code) }
+}
+
+/// The exit code of a process that found a mistake of ours.
+const PANICKED: libc::c_int = 101;
+
+/// The exit code of a process in which V8 found a mistake of its own.
+const TRAPPED: libc::c_int = 102;
+
+/// What is left when an allocation that V8 cannot do without fails is less than this.
+const LAST_BYTES: usize = 32 * 1024 * 1024;
+
+/// Allocations that may not fail end in signals when they do: in `abort` from Rust and C++, and nothing else here
+/// aborts, because a panic leaves by itself (without a word, which could hold the script's text); in a trap from V8,
+/// which has other reasons for one, too.
+pub(crate) fn tell_of_signals() {
+    std::panic::set_hook(Box::new(|_| leave_with(PANICKED)));
+    let (aborted, trapped) = (SigHandler::Handler(on_abort), SigHandler::Handler(on_trap));
+    for (signal, handler) in
+        [(Signal::SIGABRT, aborted), (Signal::SIGTRAP, trapped), (Signal::SIGILL, trapped)]
+    {
+        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handlers write bytes that were made before, map memory, and leave.
+        let _ = unsafe { sigaction(signal, &action) };
+    }
+}
+
+extern "C" fn on_abort(_: libc::c_int) {
+    out_of_memory()
+}
+
+extern "C" fn on_trap(_: libc::c_int) {
+    // SAFETY: new memory, which nothing uses.
+    let more = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        libc::mmap(std::ptr::null_mut(), LAST_BYTES, libc::PROT_READ, flags, -1, 0)
+    };
+    if more == libc::MAP_FAILED {
+        out_of_memory()
+    }
+    // Behind a trap is code that relies on what did not hold.
+    leave_with(TRAPPED)
 }
 
 fn out_of_memory() -> ! {

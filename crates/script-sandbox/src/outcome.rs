@@ -2,6 +2,7 @@
 
 use script_protocol::{MAX_RESULT, Shape, Threw};
 
+use crate::host::Host;
 use crate::position::place;
 
 /// What a script is called in stacks. The name of an uploaded file is not used: it is somebody's text.
@@ -103,6 +104,8 @@ impl std::fmt::Display for Frame {
 /// The frames that are the submitter's own. The property `stack` is not read: a script can say there what it likes.
 fn frames(scope: &mut v8::PinScope<'_, '_>, exception: v8::Local<'_, v8::Value>, text: &str) -> Vec<Frame> {
     let Some(trace) = v8::Exception::get_stack_trace(scope, exception) else { return vec![] };
+    // V8 leaves the line of a script's own beginning out of account when the script calls itself something.
+    let before = usize::from(scope.get_slot::<Host>().is_some_and(|host| host.renamed));
     let mut frames = vec![];
     for n in 0..trace.get_frame_count() {
         let Some(frame) = trace.get_frame(scope, n) else { continue };
@@ -111,7 +114,8 @@ fn frames(scope: &mut v8::PinScope<'_, '_>, exception: v8::Local<'_, v8::Value>,
             continue;
         }
         let function = frame.get_function_name(scope).map(|name| name.to_rust_string_lossy(scope));
-        let (line, column, _) = place(text, frame.get_line_number(), frame.get_column().saturating_sub(1));
+        let (line, column, _) =
+            place(text, frame.get_line_number().saturating_sub(before), frame.get_column().saturating_sub(1));
         frames.push(Frame {
             function: function.unwrap_or_default().chars().take(100).collect(),
             line,

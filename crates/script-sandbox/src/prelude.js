@@ -6,7 +6,7 @@
 
   const { apply, defineProperty, ownKeys } = Reflect;
   const { isArray } = Array;
-  const { freeze, getOwnPropertyDescriptor, getPrototypeOf, is } = Object;
+  const { freeze, getOwnPropertyDescriptor, getPrototypeOf, is, setPrototypeOf } = Object;
   const { trunc } = Math;
   const { stringify } = JSON;
   const SafeMap = Map, SafeWeakMap = WeakMap, SafePromise = Promise, SafeString = String, SafeDate = Date;
@@ -37,13 +37,17 @@
   const mapSize = method({ get: getOwnPropertyDescriptor(Map.prototype, 'size').get }, 'get');
   const isView = ArrayBuffer.isView;
   const SafeArrayBuffer = ArrayBuffer;
+  // Arrays and objects of this text inherit nothing, so that no setter and no `toJSON` of a script gets at them.
+  const list = () => setPrototypeOf([], null);
 
   // ---- Calls. One is under way at a time; the others wait here, in order.
 
   let limits = { maxCalls: 0, maxResult: 0 };
+  let over = false;
   let calls = 0;
+  let sent = 0;
   let underWay = null;
-  const waiting = [];
+  const waiting = list();
   const sleeping = new SafeMap();
   let sleeps = 0;
   const failures = new SafeWeakMap();
@@ -52,24 +56,35 @@
     get name() { return 'DatabaseError'; }
   }
 
-  // The error is made where the call is made, so that its stack leads there.
   function ask(call, statement) {
-    const error = new DatabaseError('');
+    if (over) throw new SafeError('the script is over; it makes no more database calls');
     if (calls >= limits.maxCalls) {
       throw new SafeRangeError(`a script makes no more than ${limits.maxCalls} database calls`);
     }
     calls += 1;
-    const number = calls;
+    // Made where the call is made, so that its stack leads there.
+    const error = new DatabaseError('');
+    const asked = stringify(call);
     return new SafePromise((resolve, reject) => {
-      push(waiting, { number, call: stringify(call), statement, error, resolve, reject });
+      push(waiting, { number: 0, call: asked, statement, error, resolve, reject });
       proceed();
     });
   }
 
+  // A call that cannot be sent has no number: the portal counts those that it gets.
   function proceed() {
-    if (underWay !== null || waiting.length === 0) return;
-    underWay = shift(waiting);
-    host.call(underWay.number, underWay.call, underWay.statement);
+    while (underWay === null && waiting.length > 0) {
+      const next = shift(waiting);
+      try {
+        host.call(sent + 1, next.call, next.statement);
+      } catch (error) {
+        next.reject(error);
+        continue;
+      }
+      sent += 1;
+      next.number = sent;
+      underWay = next;
+    }
   }
 
   // The process hands in what came back: the answer and its rows, or a failure.
@@ -81,10 +96,12 @@
     } else {
       const { kind, code, message, severity, detail, hint } = failure;
       const fields = { message, code, severity, detail, hint, refused: kind === 'refused' };
-      for (const name of ownKeys(fields)) {
-        const value = fields[name];
+      const names = ownKeys(fields);
+      for (let i = 0; i < names.length; i += 1) {
+        const value = fields[names[i]];
         if (value !== undefined && value !== null) {
-          defineProperty(error, name, { value, writable: true, configurable: true, enumerable: name !== 'message' });
+          const enumerable = names[i] !== 'message';
+          defineProperty(error, names[i], { __proto__: null, value, writable: true, configurable: true, enumerable });
         }
       }
       weakSet(failures, error, number);
@@ -124,16 +141,17 @@
     const view = isView(value)
       ? new SafeUint8Array(value.buffer, value.byteOffset, value.byteLength)
       : new SafeUint8Array(value);
-    const digits = [];
+    const digits = list();
     for (let i = 0; i < view.length; i += 1) push(digits, padStart(toHex(view[i], 16), 2, '0'));
     return `\\x${join(digits, '')}`;
   }
 
   function array(value, what, depth) {
     if (depth > 16) throw new SafeTypeError(`${what} is an array nested too deeply`);
-    if (value.length > LONGEST_ARRAY) throw new SafeTypeError(`${what} is an array of more than ${LONGEST_ARRAY} elements`);
-    const parts = [];
-    for (let i = 0; i < value.length; i += 1) {
+    const { length } = value;
+    if (length > LONGEST_ARRAY) throw new SafeTypeError(`${what} is an array of more than ${LONGEST_ARRAY} elements`);
+    const parts = list();
+    for (let i = 0; i < length; i += 1) {
       const element = value[i];
       if (element === null || element === undefined) push(parts, 'NULL');
       else if (isArray(element)) push(parts, array(element, what, depth + 1));
@@ -160,9 +178,10 @@
   function parameters(values) {
     if (values === undefined || values === null) return [];
     if (!isArray(values)) throw new SafeTypeError('parameters are given as an array');
-    if (values.length > 65_535) throw new SafeRangeError('a statement takes no more than 65535 parameters');
-    const texts = [];
-    for (let i = 0; i < values.length; i += 1) {
+    const { length } = values;
+    if (length > 65_535) throw new SafeRangeError('a statement takes no more than 65535 parameters');
+    const texts = list();
+    for (let i = 0; i < length; i += 1) {
       const value = values[i];
       const what = `parameter $${i + 1}`;
       if (value === null || value === undefined) push(texts, null);
@@ -175,39 +194,48 @@
 
   function statement(first, values) {
     const given = typeof first === 'object' && first !== null ? first : { text: first, values };
-    const { text: sql, values: list, rowMode } = given;
+    const { text: sql, values: own, rowMode } = given;
     if (typeof sql !== 'string') throw new SafeTypeError('the statement is given as a string');
     if (rowMode !== undefined && rowMode !== 'array') throw new SafeTypeError("rowMode is 'array' or left out");
-    return { sql: text(sql, 'the statement'), values: parameters(list ?? values), arrays: rowMode === 'array' };
+    return { sql: text(sql, 'the statement'), values: parameters(own ?? values), arrays: rowMode === 'array' };
   }
 
   function result(answer, arrays) {
     const { command, fields, affected, rows } = answer;
-    const list = host.rows(rows, arrays);
-    return { command, rowCount: affected ?? (fields.length > 0 ? list.length : null), fields, rows: list };
+    const taken = host.rows(rows, arrays);
+    return { command, rowCount: affected ?? (fields.length > 0 ? taken.length : null), fields, rows: taken };
   }
 
+  const execution = (parameters, inTransaction) => ({ __proto__: null, parameters, in_transaction: inTransaction });
+
   async function query(first, values, inTransaction) {
-    const { sql, values: list, arrays } = statement(first, values);
-    const answer = await ask({ query: { parameters: list, in_transaction: inTransaction } }, sql);
+    const { sql, values: texts, arrays } = statement(first, values);
+    const answer = await ask({ __proto__: null, query: execution(texts, inTransaction) }, sql);
     return result(answer, arrays);
   }
 
-  async function* stream(first, values, options, inTransaction) {
-    const { sql, values: list, arrays } = statement(first, values);
+  // `check` throws once the transaction that the stream belongs to is over.
+  async function* stream(first, values, options, check) {
+    const { sql, values: texts, arrays } = statement(first, values);
     const batch = options?.batchSize ?? 500;
     if (!(batch >= 1 && batch <= 10_000)) throw new SafeRangeError('batchSize is between 1 and 10000');
-    const { stream: number } = await ask({ open: { parameters: list, in_transaction: inTransaction } }, sql);
-    let over = false;
+    check?.();
+    const opened = await ask({ __proto__: null, open: execution(texts, check !== undefined) }, sql);
+    const number = opened.stream;
+    let closed = false;
     try {
-      while (!over) {
-        const answer = await ask({ fetch: { stream: number, rows: trunc(batch) } }, '');
-        over = answer.done;
+      while (!closed) {
+        closed = true;
+        check?.();
+        closed = false;
+        const fetch = { __proto__: null, stream: number, rows: trunc(batch) };
+        const answer = await ask({ __proto__: null, fetch }, '');
+        closed = answer.done;
         const rows = host.rows(answer.rows, arrays);
         for (let i = 0; i < rows.length; i += 1) yield rows[i];
       }
     } finally {
-      if (!over) await ask({ close: { stream: number } }, '');
+      if (!closed) await ask({ __proto__: null, close: { __proto__: null, stream: number } }, '');
     }
   }
 
@@ -220,7 +248,7 @@
     };
     const tx = freeze({
       query(first, values) { check(); return query(first, values, true); },
-      stream(first, values, options) { check(); return stream(first, values, options, true); },
+      stream(first, values, options) { check(); return stream(first, values, options, check); },
     });
     let value;
     try {
@@ -243,7 +271,7 @@
 
   const db = freeze({
     query(first, values) { return query(first, values, false); },
-    stream(first, values, options) { return stream(first, values, options, false); },
+    stream(first, values, options) { return stream(first, values, options); },
     transaction,
   });
 
@@ -267,22 +295,27 @@
     return typeof name === 'string' && name !== 'Object' && name !== '' ? `${name} ` : '';
   }
 
-  function errorText(error) {
-    const name = error.name, message = error.message;
-    let shown = message === '' || message === undefined ? `${name}` : `${name}: ${message}`;
-    if (isArray(error.errors)) {
-      const inner = [];
-      for (let i = 0; i < error.errors.length && i < 5; i += 1) push(inner, inspect(error.errors[i], 2, []));
+  const short = (string) => (string.length > LONGEST ? `${slice(string, 0, LONGEST)}…` : string);
+
+  function errorText(error, depth, seen) {
+    const { name, message, errors, cause } = error;
+    const said = typeof message === 'string' ? short(message) : message;
+    let shown = said === '' || said === undefined ? `${name}` : `${name}: ${said}`;
+    if (depth === 0) return shown;
+    const inside = { value: error, next: seen };
+    if (isArray(errors)) {
+      const inner = list();
+      for (let i = 0; i < errors.length && i < 5; i += 1) push(inner, inspect(errors[i], depth - 1, inside));
       shown += ` [errors: ${join(inner, '; ')}]`;
     }
-    if (error.cause !== undefined) shown += ` [cause: ${inspect(error.cause, 2, [])}]`;
+    if (cause !== undefined) shown += ` [cause: ${inspect(cause, depth - 1, inside)}]`;
     return shown;
   }
 
   // Getters are not called; what a proxy does, it does to its own script.
   function inspect(value, depth, seen) {
     switch (typeof value) {
-      case 'string': return quote(value.length > LONGEST ? `${slice(value, 0, LONGEST)}…` : value);
+      case 'string': return quote(short(value));
       case 'bigint': return `${value}n`;
       case 'symbol': return symbolToString(value);
       case 'function': return `[Function ${SafeString(getOwnPropertyDescriptor(value, 'name')?.value ?? '')}]`;
@@ -290,15 +323,15 @@
       default: return is(value, -0) ? '-0' : SafeString(value);
     }
     if (value === null) return 'null';
-    for (let i = 0; i < seen.length; i += 1) if (seen[i] === value) return '[Circular]';
-    if (value instanceof SafeError) return `[${errorText(value)}]`;
+    for (let outer = seen; outer !== null; outer = outer.next) if (outer.value === value) return '[Circular]';
+    if (value instanceof SafeError) return `[${errorText(value, depth, seen)}]`;
     if (value instanceof SafeDate) return getTime(value) === getTime(value) ? toISOString(value) : 'Invalid Date';
     if (value instanceof RegExp) return regExpToString(value);
     if (value instanceof SafePromise) return 'Promise {}';
     const name = className(value);
     if (depth === 0) return isArray(value) ? '[Array]' : `[${name === '' ? 'Object' : slice(name, 0, -1)}]`;
-    const inside = [...seen, value];
-    const parts = [];
+    const inside = { value, next: seen };
+    const parts = list();
     let left = 0;
     const add = (part) => (parts.length < ELEMENTS ? push(parts, part()) : (left += 1));
     if (isArray(value) || isView(value)) {
@@ -326,14 +359,14 @@
 
   function shown(value) {
     try {
-      return typeof value === 'string' ? value : inspect(value, DEPTH, []);
+      return typeof value === 'string' ? value : inspect(value, DEPTH, null);
     } catch {
       return '[a value that cannot be shown]';
     }
   }
 
   const print = (level) => (...values) => {
-    const parts = [];
+    const parts = list();
     for (let i = 0; i < values.length; i += 1) push(parts, shown(values[i]));
     host.console(level, join(parts, ' '));
   };
@@ -350,23 +383,26 @@
     return typeof value === 'bigint' ? SafeString(value) : value;
   }
 
+  // What this gives inherits nothing, because a promise asks its value for a `then`.
   function serialize(value) {
+    const given = (shape, json) => setPrototypeOf([shape, json], null);
     const tooLarge = () => new SafeRangeError(`the script's value is larger than ${limits.maxResult} bytes of JSON`);
     if (!isArray(value)) {
       const json = stringify(value, exact);
-      if (json === undefined) return ['nothing', ''];
+      if (json === undefined) return given('nothing', '');
       if (json.length > limits.maxResult) throw tooLarge();
-      return ['single', json];
+      return given('single', json);
     }
-    const lines = [];
+    const lines = list();
+    const count = value.length;
     let length = 0;
-    for (let i = 0; i < value.length; i += 1) {
+    for (let i = 0; i < count; i += 1) {
       const line = stringify(value[i], exact) ?? 'null';
       length += line.length + 1;
       if (length > limits.maxResult) throw tooLarge();
       push(lines, line);
     }
-    return ['elements', join(lines, '\n')];
+    return given('elements', join(lines, '\n'));
   }
 
   const busy = () => underWay !== null || waiting.length > 0 || mapSize(sleeping) > 0;
@@ -375,6 +411,7 @@
   async function main(script) {
     const value = await script();
     while (busy()) await new SafePromise((next) => { idle = next; });
+    over = true;
     return serialize(value);
   }
 
@@ -390,19 +427,20 @@
   // What the process tells of something that nobody caught.
   function explain(value) {
     let message;
+    over = true;
     try {
-      message = value instanceof SafeError ? errorText(value) : `Uncaught ${inspect(value, DEPTH, [])}`;
-      if (typeof message !== 'string') message = 'an error whose message is no string';
+      message = value instanceof SafeError ? errorText(value, 2, null) : `Uncaught ${inspect(value, DEPTH, null)}`;
     } catch {
       message = 'an error that cannot be shown';
     }
     const call = typeof value === 'object' && value !== null ? weakGet(failures, value) : undefined;
-    return [message.length > LONGEST ? `${slice(message, 0, LONGEST)}…` : message, call];
+    return [short(message), call];
   }
 
   // What a script has no use for goes away here: V8 puts some of it back when it makes a world from the snapshot.
   function configure(maxCalls, maxResult) {
     limits = { maxCalls, maxResult };
+    over = false;
     for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics']) delete globalThis[name];
   }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use script_protocol::{
-    Checked, FrameError, FromWorker, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Ready, Run, ToWorker, VERSION,
-    encode, read_frame,
+    Checked, ConsoleLevel, FrameError, FromWorker, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Ready, Run,
+    ToWorker, VERSION, encode, read_frame,
 };
 
 use crate::{check, engine, lockdown, script};
@@ -67,6 +67,7 @@ impl Channel {
 /// message of this version ends it.
 pub fn serve() {
     lockdown::follow_parent();
+    lockdown::tell_of_signals();
     let channel = Channel::new(lockdown::standard_input());
     match channel.read() {
         Ok(Some((ToWorker::MakeSnapshot { version: VERSION }, _))) => {
@@ -79,6 +80,23 @@ pub fn serve() {
         }
         Ok(_) | Err(_) => {}
     }
+}
+
+/// For tests of the lock-down: puts it on as [`serve`] does, then runs native code instead of a script, and tells what it
+/// came to as a line of the console. What `attempt` gets is the text of the run.
+pub fn serve_attempt(attempt: impl FnOnce(&str) -> String) {
+    lockdown::follow_parent();
+    lockdown::tell_of_signals();
+    let channel = Channel::new(lockdown::standard_input());
+    let Ok(Some((ToWorker::Prepare(prepare), _))) = channel.read() else { return };
+    lockdown::remember(channel);
+    let layers = lockdown::lock(&prepare, channel);
+    channel.tell(&FromWorker::Ready(Ready { version: VERSION, engine: "none".to_owned(), layers }), &[]);
+    if let Ok(Some((ToWorker::Run(_), text))) = channel.read() {
+        let told = attempt(&String::from_utf8_lossy(&text));
+        channel.tell(&FromWorker::Console { level: ConsoleLevel::Log }, told.as_bytes());
+    }
+    lockdown::leave();
 }
 
 /// Gets ready, then does the one thing that it is asked for.

@@ -7,3 +7,4 @@ pub(crate) mod queue;
 mod queue_bare;
 mod queue_noop;
 pub(crate) mod rows;
+pub(crate) mod scripts;

@@ -23,7 +23,6 @@ pub(super) fn limit(prepare: &Prepare, in_use: Option<InUse>) -> Result<(), Stri
     let more = prepare.memory_bytes.saturating_sub(in_use.resident);
     let limits = [
         (Resource::RLIMIT_AS, in_use.address_space.saturating_add(more)),
-        (Resource::RLIMIT_CPU, prepare.cpu_seconds),
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_MEMLOCK, 0),
@@ -32,8 +31,12 @@ pub(super) fn limit(prepare: &Prepare, in_use: Option<InUse>) -> Result<(), Stri
         // `poll` needs room for the one descriptor that there is.
         (Resource::RLIMIT_NOFILE, 1),
     ];
-    for (resource, limit) in limits {
-        setrlimit(resource, limit, limit).map_err(|errno| format!("{resource:?} cannot be set: {errno}"))?;
-    }
-    Ok(())
+    // The first limit on processor time is the one whose signal says why.
+    let seconds = prepare.cpu_seconds;
+    set(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
+    limits.into_iter().try_for_each(|(resource, limit)| set(resource, limit, limit))
+}
+
+fn set(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
+    setrlimit(resource, soft, hard).map_err(|errno| format!("{resource:?} cannot be set: {errno}"))
 }

@@ -123,3 +123,42 @@ async fn what_takes_too_long_is_ended_with_its_call() {
     let [LogEntry::Call(record)] = seen.log.as_slice() else { panic!("{:?}", seen.log) };
     assert_eq!(record.error.as_deref(), Some("cancelled"));
 }
+
+#[tokio::test]
+async fn the_bson_package_is_there_when_a_script_asks_for_it() {
+    let seen = script(
+        "const { EJSON, ObjectId, Decimal128, Long, serialize, deserialize } = BSON;
+         const document = { _id: new ObjectId('507f1f77bcf86cd799439011'), é: Decimal128.fromString('1.10'),
+             big: Long.fromString('9007199254740993'), bytes: new Uint8Array([1, 255]) };
+         const back = deserialize(serialize(document), { promoteLongs: false });
+         const fresh = new Set(Array.from({ length: 1000 }, () => new ObjectId().toHexString()));
+         return [EJSON.stringify(back, { relaxed: false }), fresh.size];",
+    )
+    .run()
+    .await;
+    assert_eq!(
+        seen.value(),
+        r#"["{\"_id\":{\"$oid\":\"507f1f77bcf86cd799439011\"},\"é\":{\"$numberDecimal\":\"1.10\"},\"big\":{\"$numberLong\":\"9007199254740993\"},\"bytes\":{\"$binary\":{\"base64\":\"Af8=\",\"subType\":\"00\"}}}",1000]"#
+    );
+}
+
+#[tokio::test]
+async fn bytes_and_texts_turn_into_each_other() {
+    let seen = script(
+        "const tell = (f) => { try { return f() } catch (e) { return e.name } };
+         return [
+           [...new TextEncoder().encode('é\\u{1f600}')], new TextDecoder().decode(new Uint8Array([0xef, 0xbb, 0xbf, 0xc3, 0xa9, 0xff])),
+           tell(() => new TextDecoder('utf-8', { fatal: true }).decode(new Uint8Array([0xff]))), tell(() => new TextDecoder('latin1')),
+           btoa('\\u00ff\\u0000'), atob('/wA='), tell(() => btoa('€')), tell(() => atob('?')),
+           tell(() => crypto.getRandomValues(new Uint8Array(65537))), crypto.getRandomValues(new Uint16Array(4)).length,
+           crypto.getRandomValues(new Uint8Array(64)).every((byte) => byte === 0),
+         ]",
+    )
+    .run()
+    .await;
+    assert_eq!(
+        seen.value(),
+        "[[195,169,240,159,152,128],\"é\u{fffd}\",\"TypeError\",\"RangeError\",\"/wA=\",\"ÿ\\u0000\",\"TypeError\",\"TypeError\",\
+         \"RangeError\",4,false]"
+    );
+}

@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) timeout: Duration,
     pub(crate) answers: Answers,
     pub(crate) pace: Pace,
+    /// How long a call that was stopped takes to say so.
+    pub(crate) stopping: Duration,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -84,6 +86,7 @@ pub(crate) fn script(text: &str) -> Script {
         timeout: Duration::from_secs(20),
         answers: Arc::new(|_| Ok(CallAnswer { command: "SELECT".to_owned(), ..CallAnswer::default() })),
         pace: Pace(Duration::ZERO),
+        stopping: Duration::ZERO,
         cancel: CancellationToken::new(),
     }
 }
@@ -122,6 +125,7 @@ impl Script {
             answers: self.answers,
             calls: Arc::clone(&calls),
             pace: self.pace,
+            stopping: self.stopping,
             stop: stop.clone(),
         };
         let mut log = ListLog::default();
@@ -136,6 +140,7 @@ struct ListSession {
     answers: Answers,
     calls: Arc<Mutex<Vec<DatabaseCall>>>,
     pace: Pace,
+    stopping: Duration,
     stop: CancellationToken,
 }
 
@@ -145,7 +150,10 @@ impl ScriptSession for ListSession {
         self.calls.lock().unwrap().push(call.clone());
         if !self.pace.0.is_zero() {
             tokio::select! {
-                () = self.stop.cancelled() => return Err(CallError::Ended(ExecutionError::Cancelled)),
+                () = self.stop.cancelled() => {
+                    tokio::time::sleep(self.stopping).await;
+                    return Err(CallError::Ended(ExecutionError::Cancelled));
+                }
                 () = tokio::time::sleep(self.pace.0) => {}
             }
         }

@@ -2,9 +2,13 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::result_large_err,
-    reason = "a test that cannot go on had better stop here"
+    reason = "a test that cannot go on had better stop here; what a host lacks is told"
 )]
 
 mod basics;
 mod harness;
+mod hostile;
+mod layers;
+mod processes;
