@@ -140,6 +140,8 @@ pub struct ScriptPlace {
     pub position: Option<Position>,
     /// The calls that led there, a line each.
     pub stack: String,
+    /// Transactions that had been committed before and stay in effect, mere reads not counted.
+    pub commits: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod concurrency;
 pub mod digest;
 pub mod execution;
 pub mod idempotency;

@@ -79,6 +79,9 @@ pub struct CallAnswer {
     pub stream: Option<u32>,
     /// No rows come after these.
     pub done: bool,
+    /// With this call something was committed on the target that is not a mere read: it stays whatever becomes of the
+    /// script.
+    pub committed: bool,
 }
 
 /// Why a call was not answered.
@@ -153,11 +156,20 @@ pub struct ScriptEnd {
     pub outcome: ScriptOutcome,
     /// Database calls that were made.
     pub calls: u64,
-    /// Transactions that were committed on a target that admits writing; they stay whatever the outcome is.
+    /// Transactions that were committed and were no mere reads; they stay whatever the outcome is.
     pub commits: u64,
+    /// A transaction was open when the script ended, and was undone.
+    pub undone: bool,
     /// Bytes of console text that were not kept.
     pub console_dropped: u64,
     pub duration: Duration,
+}
+
+impl ScriptEnd {
+    /// The end of a script of which nothing ran.
+    pub fn not_begun(outcome: ScriptOutcome, duration: Duration) -> Self {
+        Self { outcome, calls: 0, commits: 0, undone: false, console_dropped: 0, duration }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -220,7 +232,7 @@ pub struct CallRecord {
     /// Counts from 1 in the order in which they were made.
     pub number: u64,
     pub kind: CallKind,
-    /// The statement, cut after [`LOGGED_STATEMENT_BYTES`]; never its parameters.
+    /// The statement, of a long one beginning and end ([`LOGGED_STATEMENT_BYTES`]); never its parameters.
     pub statement: Option<String>,
     /// What the server counted.
     pub affected: Option<u64>,
@@ -243,6 +255,46 @@ pub struct LogLine {
     pub number: u64,
     pub at: Timestamp,
     pub entry: LogEntry,
+}
+
+impl LogEntry {
+    /// Bytes of what a script can make long in it: its texts.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::Console { text, .. } => text.len(),
+            Self::Call(call) => [&call.statement, &call.error].into_iter().flatten().map(String::len).sum(),
+        }
+    }
+}
+
+/// How much of a log is read at once. A line may be long, so lines alone would limit nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogLimit {
+    pub lines: u32,
+    /// Of their texts, see [`LogEntry::text_bytes`]. A first line that is longer is given all the same, by itself.
+    pub bytes: usize,
+}
+
+impl LogLimit {
+    pub const NONE: Self = Self { lines: u32::MAX, bytes: usize::MAX };
+
+    /// How many of the lines with texts of these sizes are given, counted from the first.
+    pub fn fitting(self, sizes: impl IntoIterator<Item = usize>) -> usize {
+        let wanted = usize::try_from(self.lines).unwrap_or(usize::MAX);
+        let totals = sizes.into_iter().scan(0_usize, |total, size| {
+            *total = total.saturating_add(size);
+            Some(*total)
+        });
+        totals.take(wanted).enumerate().take_while(|(i, total)| *i == 0 || *total <= self.bytes).count()
+    }
+}
+
+/// A part of a stored log.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogPart {
+    pub lines: Vec<LogLine>,
+    /// Whether more lines are there already.
+    pub more: bool,
 }
 
 /// How much a stored log has of each kind of line.

@@ -121,6 +121,12 @@ impl Problem {
             .with(Aside { retry_after: Some(retry_after), ..Aside::default() })
     }
 
+    pub(crate) fn too_many_streams(most: usize) -> Self {
+        let detail =
+            format!("You have {most} streams of events open already. Close one of them, then try again.");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail)
+    }
+
     pub(crate) fn not_found(detail: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -361,6 +367,13 @@ impl From<SubmitError> for Problem {
                 "You have sent something else with this Idempotency-Key in the last 24 hours. \
                  Repeat that call exactly as it was, or send this one with a new key.",
             ),
+            SubmitError::TooManyChecks => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_checks",
+                "The portal is still reading other scripts of yours; nothing was stored. \
+                 Wait until your other scripts are read, then send this one again.",
+            )
+            .with(Aside { retry_after: Some(2), ..Aside::default() }),
             SubmitError::ScriptsUnavailable { source } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "scripts_unavailable",

@@ -22,6 +22,7 @@ use crate::cors::AllowedOrigins;
 use crate::fallback::nothing_here;
 use crate::openapi::Description;
 use crate::rate_limit::{Limiter, RateLimits};
+use crate::routes::events::EventStreams;
 use crate::routes::{
     auth as auth_routes, changes, directory, events, health, instances, pods, requests, results, scripts,
     sessions, users,
@@ -40,6 +41,7 @@ pub struct Api {
     pub(crate) health: HealthPort,
     pub(crate) ids: IdsPort,
     pub(crate) limiter: Limiter,
+    pub(crate) event_streams: EventStreams,
     pub(crate) body_time_limit: Duration,
     pub(crate) cors: AllowedOrigins,
 }
@@ -71,6 +73,7 @@ impl Api {
             health: HealthPort(health),
             ids: IdsPort(ids),
             limiter: Limiter::new(settings.rate_limits),
+            event_streams: EventStreams::default(),
             body_time_limit: settings.body_time_limit,
             cors: settings.cors,
         }

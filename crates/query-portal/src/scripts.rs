@@ -8,6 +8,9 @@ use script_runner::{Isolation, PoolError, ProcessScriptRunner, ProcessSettings, 
 use crate::commands::say;
 use crate::config::Config;
 
+/// Processes that only read submissions, beside those that run scripts.
+const CHECKS: usize = 4;
+
 /// The subcommand of a script process.
 pub(crate) const WORKER: &str = "script-worker";
 
@@ -23,7 +26,11 @@ fn start(config: &Config) -> anyhow::Result<ProcessScriptRunner> {
     let script = &config.script;
     let program = if Path::new(MYSELF).exists() { PathBuf::from(MYSELF) } else { std::env::current_exe()? };
     let settings = ScriptSettings {
-        processes: ProcessSettings { warm: script.warm_processes, most: script.max_processes },
+        processes: ProcessSettings {
+            warm: script.warm_processes,
+            most: script.max_processes,
+            checks: script.max_processes.min(CHECKS),
+        },
         memory_bytes: script.memory_mib * 1024 * 1024,
         max_calls: script.max_calls,
         require_full_isolation: script.require_full_isolation,
@@ -96,9 +103,16 @@ fn about(layer: &str) -> (&'static str, &'static str) {
         "descriptors" => ("nothing inherited but its one stream", "close_range needs Linux 5.9."),
         "landlock" => (
             "no file, no port, no signal to others",
-            "Linux 5.13 or newer with landlock in the kernel's list of security modules (lsm=).",
+            "Linux 6.12 or newer for all of it, 5.13 for files, with landlock in the kernel's list of security modules \
+             (lsm=).",
         ),
-        "limits" => ("memory, processor time, no files, no processes", "/proc has to be mounted."),
+        "limits" => (
+            "memory, processor time, no files, no processes",
+            "/proc has to be mounted, and the server's own limit on address space (ulimit -v) has to leave room.",
+        ),
+        "memory_watch" => {
+            ("the server sees how much memory it has", "Mount /proc without hidepid for the server's user.")
+        }
         "not_dumpable" => ("no other process looks into it, no core file", "Any Linux has it."),
         "seccomp" => (
             "killed at any system call but a few",

@@ -11,7 +11,7 @@ use domain::ports::{
 };
 use domain::services::{
     Administration, Authentication, Connections, DirectoryAccess, ExecutionWorker, Housekeeper,
-    NotificationWorker, Requests, Scripts, Submissions,
+    NotificationWorker, Requests, ScriptChecks, Scripts, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use http_api::{Api, ApiSettings, RateLimits};
@@ -121,6 +121,7 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             requests: requests.clone(),
             directory: directory.clone(),
             scripts: scripts.clone().map(|runner| runner as Arc<dyn ScriptRunner>),
+            checks: ScriptChecks::default(),
             reviewers: HashMap::from([(
                 Engine::Postgresql,
                 Arc::new(PostgresReviewer::new()) as Arc<dyn SubmissionReviewer>,

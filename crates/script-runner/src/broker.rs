@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use domain::execution::DatabaseError;
 use domain::ports::{ExecutionError, ScriptConnection, ScriptLog, ScriptSession, SinkError};
 use domain::script::{
-    CONSOLE_BYTES, CallAnswer, CallError, CallKind, CallRecord, ScriptEnd, ScriptOrder, ScriptOutcome,
+    CONSOLE_BYTES, CallAnswer, CallError, CallKind, CallRecord, DatabaseCall, ScriptEnd, ScriptOrder,
+    ScriptOutcome,
 };
 use futures_util::future::{BoxFuture, FutureExt as _, join};
 use script_protocol::{CallFailure, FromWorker, LEAST_LINE, MAX_LINE, MAX_TO_WORKER, Run, Threw, ToWorker};
@@ -15,10 +16,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Journal, journal};
-use crate::memory::{LOOK_EVERY, resident};
 use crate::pool::Lent;
 use crate::process::{Death, Life, Process, Reader, Writer};
 use crate::translate;
+use crate::usage::{LOOK_EVERY, Usage};
 
 /// What holds for every script.
 #[derive(Clone, Copy, Debug)]
@@ -32,17 +33,6 @@ const WAITING: usize = 16;
 
 /// A call that the session has not answered yet, with the session.
 type UnderWay = BoxFuture<'static, (Box<dyn ScriptSession>, Result<CallAnswer, CallError>)>;
-
-/// Closes the session of a script that did not begin.
-pub(crate) async fn not_begun(
-    connection: ScriptConnection,
-    outcome: ScriptOutcome,
-    begun: Instant,
-) -> ScriptEnd {
-    connection.stop.cancel();
-    let _ = connection.session.close().await;
-    ScriptEnd { outcome, calls: 0, commits: 0, console_dropped: 0, duration: begun.elapsed() }
-}
 
 /// Runs a script in a process that is ready for it.
 pub(crate) async fn run(
@@ -59,7 +49,6 @@ pub(crate) async fn run(
     let broker = Broker {
         limits,
         deadline: begun + order.limits.timeout,
-        commits_count: !order.read_only,
         journal,
         failed: HashMap::new(),
         calls: 0,
@@ -67,7 +56,10 @@ pub(crate) async fn run(
         console: 0,
         console_dropped: 0,
         in_transaction: false,
+        own_streams: 0,
         record: None,
+        held_back: None,
+        undone: false,
     };
     let (mut end, logged) = join(broker.run(order, lent, connection, cancel, lost), scribe.write(log)).await;
     end.duration = begun.elapsed();
@@ -82,7 +74,6 @@ pub(crate) async fn run(
 struct Broker {
     limits: Limits,
     deadline: Instant,
-    commits_count: bool,
     journal: Journal,
     /// The server's errors, by the number of the call.
     failed: HashMap<u64, DatabaseError>,
@@ -91,7 +82,19 @@ struct Broker {
     console: usize,
     console_dropped: u64,
     in_transaction: bool,
+    /// Streams outside of a transaction that are open: at most one, and it is a transaction of its own.
+    own_streams: u32,
     record: Option<Pending>,
+    /// An answer that waits until what it stands for is in the log.
+    held_back: Option<HeldBack>,
+    /// Something was open when the script ended, and was undone.
+    undone: bool,
+}
+
+struct HeldBack {
+    message: ToWorker,
+    payload: Vec<u8>,
+    written: BoxFuture<'static, ()>,
 }
 
 /// A call that goes into the log once it is answered.
@@ -99,8 +102,16 @@ struct Pending {
     number: u64,
     kind: Option<CallKind>,
     statement: Option<String>,
-    in_transaction: bool,
+    /// Opens, reads or closes a stream that is a transaction of its own.
+    own_stream: Option<StreamCall>,
     begun: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StreamCall {
+    Open,
+    Fetch,
+    Close,
 }
 
 /// What is heard of a process.
@@ -126,7 +137,7 @@ impl Broker {
         lost: CancellationToken,
     ) -> ScriptEnd {
         let ScriptConnection { session, stop } = connection;
-        let Process { id, reader, writer, life } = &mut lent.process;
+        let Process { usage, reader, writer, life } = &mut lent.process;
         let mut state = Session { idle: Some(session), under_way: None };
         let start = Run { max_calls: self.limits.max_calls, console_bytes: CONSOLE_BYTES as u64 };
         let (answers, mut to_send) = mpsc::channel::<(ToWorker, Vec<u8>)>(1);
@@ -149,8 +160,9 @@ impl Broker {
                         Some(ScriptOutcome::Ended(ExecutionError::Sink(SinkError::LeaseLost)))
                     }
                     // Before the messages: who says a lot is looked at, too.
-                    _ = look.tick() => self.look(*id),
+                    _ = look.tick() => self.look(usage.as_ref()),
                     answered = answered(&mut state.under_way) => self.on_answer(&mut state, answered, &answers),
+                    () = written(&mut self.held_back) => self.release(&answers),
                     message = heard.recv() => {
                         self.on_message(message.unwrap_or(Heard::End), &mut state, life).await
                     }
@@ -172,12 +184,12 @@ impl Broker {
             }
             _ => join(self.stop(outcome, state, &stop), life.end_now()).await.0,
         };
-        let Self { calls, commits, console_dropped, .. } = self;
-        ScriptEnd { outcome, calls, commits, console_dropped, duration: Duration::ZERO }
+        let Self { calls, commits, undone, console_dropped, .. } = self;
+        ScriptEnd { outcome, calls, commits, undone, console_dropped, duration: Duration::ZERO }
     }
 
-    fn look(&self, process: u32) -> Option<ScriptOutcome> {
-        match resident(process) {
+    fn look(&self, usage: Option<&Usage>) -> Option<ScriptOutcome> {
+        match usage.and_then(Usage::resident) {
             Some(bytes) if bytes > self.limits.memory_bytes => Some(self.out_of_memory()),
             Some(_) | None => None,
         }
@@ -263,15 +275,20 @@ impl Broker {
             }
         };
         let text = match &call {
-            domain::script::DatabaseCall::Query(statement)
-            | domain::script::DatabaseCall::Open(statement) => statement.text.as_str(),
+            DatabaseCall::Query(statement) | DatabaseCall::Open(statement) => statement.text.as_str(),
             _ => "",
+        };
+        let own_stream = match &call {
+            DatabaseCall::Open(statement) if !statement.in_transaction => Some(StreamCall::Open),
+            DatabaseCall::Fetch { .. } if self.own_streams > 0 => Some(StreamCall::Fetch),
+            DatabaseCall::Close { .. } if self.own_streams > 0 => Some(StreamCall::Close),
+            _ => None,
         };
         self.record = Some(Pending {
             number,
             kind,
             statement: kind.and_then(|kind| self.journal.statement(kind, text)),
-            in_transaction: self.in_transaction,
+            own_stream,
             begun: Instant::now(),
         });
         let mut idle = idle;
@@ -294,6 +311,7 @@ impl Broker {
         session.idle = Some(idle);
         session.under_way = None;
         let number = self.note(&answer);
+        let committed = answer.as_ref().is_ok_and(|answer| answer.committed);
         let (message, payload) = match answer {
             Ok(answer) => {
                 let (answer, rows) = translate::answer(number, answer);
@@ -311,35 +329,50 @@ impl Broker {
                 (message, vec![])
             }
         };
-        // There is room: one call is under way at a time.
-        match answers.try_send((message, payload)) {
-            Ok(()) => None,
-            Err(_) => Some(violation("it does not take the answer to its call")),
+        if committed {
+            // What cannot be taken back is on the record before anything else happens.
+            let written = self.journal.written();
+            self.held_back = Some(HeldBack { message, payload, written });
+            return None;
         }
+        send(answers, message, payload)
+    }
+
+    /// The answer that was held back may go.
+    fn release(&mut self, answers: &mpsc::Sender<(ToWorker, Vec<u8>)>) -> Option<ScriptOutcome> {
+        let HeldBack { message, payload, .. } = self.held_back.take()?;
+        send(answers, message, payload)
     }
 
     /// Writes down what became of the call that was under way, and returns its number.
     fn note(&mut self, answer: &Result<CallAnswer, CallError>) -> u64 {
         let Some(pending) = self.record.take() else { return 0 };
-        let Pending { number, kind, statement, in_transaction, begun } = pending;
-        let succeeded = answer.is_ok();
-        match kind {
-            Some(CallKind::Query) if succeeded && !in_transaction => {
-                self.commits += u64::from(self.commits_count);
-            }
-            Some(CallKind::Begin) => self.in_transaction = succeeded || self.in_transaction,
-            Some(CallKind::Commit) if succeeded => {
-                self.commits += u64::from(self.commits_count);
-                self.in_transaction = false;
-            }
-            Some(CallKind::Rollback) if succeeded => self.in_transaction = false,
+        let Pending { number, kind, statement, own_stream, begun } = pending;
+        let committed = answer.as_ref().is_ok_and(|answer| answer.committed);
+        self.commits += u64::from(committed);
+        match (kind, answer) {
+            (Some(CallKind::Begin), Ok(_)) => self.in_transaction = true,
             // A server's error at the commit has undone the transaction; a refusal has not.
-            Some(CallKind::Commit) if matches!(answer, Err(CallError::Database(_))) => {
-                self.in_transaction = false;
-            }
-            Some(CallKind::Query | CallKind::Stream | CallKind::Commit | CallKind::Rollback) | None => {}
+            (Some(CallKind::Commit | CallKind::Rollback), Ok(_))
+            | (Some(CallKind::Commit), Err(CallError::Database(_))) => self.in_transaction = false,
+            _ => {}
         }
-        if let Some(kind) = kind {
+        let done = answer.as_ref().is_ok_and(|answer| answer.done);
+        let failed = matches!(answer, Err(CallError::Database(_)));
+        // The end of a stream outside of a transaction is the end of a transaction.
+        let end = match own_stream {
+            Some(StreamCall::Open) if answer.is_ok() => {
+                self.own_streams = 1;
+                None
+            }
+            Some(StreamCall::Fetch) if done || failed => Some(CallKind::Commit),
+            Some(StreamCall::Close) if answer.is_ok() || failed => Some(CallKind::Commit),
+            Some(StreamCall::Open | StreamCall::Fetch | StreamCall::Close) | None => None,
+        };
+        if end.is_some() {
+            self.own_streams = 0;
+        }
+        if let Some(kind) = kind.or(end.filter(|_| committed || failed)) {
             let error = match answer {
                 Ok(_) => None,
                 Err(CallError::Refused(refusal)) => Some(refusal.code.clone()),
@@ -349,14 +382,8 @@ impl Broker {
                 Err(CallError::Ended(_)) => Some("session_ended".to_owned()),
             };
             let affected = answer.as_ref().ok().and_then(|answer| answer.affected);
-            self.journal.call(CallRecord {
-                number,
-                kind,
-                statement,
-                affected,
-                error,
-                duration: begun.elapsed(),
-            });
+            let duration = begun.elapsed();
+            self.journal.call(CallRecord { number, kind, statement, affected, error, duration });
         }
         number
     }
@@ -382,12 +409,30 @@ impl Broker {
                 Some(session)
             }
         };
-        if let Some(session) = idle
-            && let Err(error @ ExecutionError::OutcomeUnknown { .. }) = session.close().await
-        {
-            outcome = ScriptOutcome::Ended(error);
+        if self.in_transaction || self.own_streams > 0 {
+            self.undone = true;
+            let number = self.calls + 1;
+            let kind = CallKind::Rollback;
+            let duration = Duration::ZERO;
+            self.journal.call(CallRecord {
+                number,
+                kind,
+                statement: None,
+                affected: None,
+                error: None,
+                duration,
+            });
         }
-        outcome
+        let Some(session) = idle else { return outcome };
+        match session.close().await {
+            Ok(()) => outcome,
+            Err(error @ ExecutionError::OutcomeUnknown { .. }) => ScriptOutcome::Ended(error),
+            // Somebody who stopped a script has to know when it may still be at work.
+            Err(error) => match outcome {
+                ScriptOutcome::TimedOut | ScriptOutcome::Cancelled => ScriptOutcome::Ended(error),
+                _ => outcome,
+            },
+        }
     }
 }
 
@@ -407,6 +452,23 @@ fn ended(error: ExecutionError) -> ScriptOutcome {
         ExecutionError::TimedOut => ScriptOutcome::TimedOut,
         ExecutionError::Cancelled => ScriptOutcome::Cancelled,
         other => ScriptOutcome::Ended(other),
+    }
+}
+
+/// There is room: one call is under way at a time.
+fn send(
+    answers: &mpsc::Sender<(ToWorker, Vec<u8>)>,
+    message: ToWorker,
+    payload: Vec<u8>,
+) -> Option<ScriptOutcome> {
+    let sent = answers.try_send((message, payload));
+    sent.is_err().then(|| violation("it does not take the answer to its call"))
+}
+
+async fn written(held_back: &mut Option<HeldBack>) {
+    match held_back {
+        Some(held_back) => (&mut held_back.written).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,12 +6,12 @@
 
 mod broker;
 mod journal;
-mod memory;
 mod pool;
 mod process;
 mod runner;
 mod spawner;
 mod translate;
+mod usage;
 
 pub use pool::{PoolError, ProcessSettings};
 pub use runner::{Isolation, ProcessScriptRunner, ScriptSettings};

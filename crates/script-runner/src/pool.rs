@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +12,12 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use crate::process::Process;
 use crate::spawner::Spawner;
 
-/// How long somebody waits for one of the processes that there may be.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long somebody waits for one of the processes that there may be. An execution waits as long as it has to: it was
+/// approved, and its turn comes.
+const CHECK_WAIT: Duration = Duration::from_secs(15);
+
+/// Those who may wait for a process that reads their script; each holds its text meanwhile.
+const CHECKS_WAITING: usize = 32;
 
 /// How many processes there are.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +26,8 @@ pub struct ProcessSettings {
     pub warm: usize,
     /// Most processes that run scripts at the same time.
     pub most: usize,
+    /// Most processes beside them that only read a script.
+    pub checks: usize,
 }
 
 /// Why no process could be had.
@@ -36,8 +43,10 @@ pub enum PoolError {
     Strange,
     #[error("a message could not be sent to a script process")]
     Message(#[from] FrameError),
-    #[error("{} script processes are busy, and none became free within {} s", .0, WAIT.as_secs())]
+    #[error("all {0} processes that read scripts are busy")]
     Busy(usize),
+    #[error("the pool of script processes is closed")]
+    Closed,
     #[error("this host does not give full isolation, which script.require_full_isolation asks for: {0}")]
     NotIsolated(String),
 }
@@ -57,7 +66,9 @@ pub(crate) struct Pool {
     snapshot: OnceCell<Arc<Vec<u8>>>,
     ready: OnceCell<Ready>,
     idle: Mutex<Idle>,
-    permits: Arc<Semaphore>,
+    runs: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -74,7 +85,7 @@ impl Pool {
         settings: ProcessSettings,
         require_full_isolation: bool,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(settings.most.max(1)));
+        let permits = |most: usize| Arc::new(Semaphore::new(most.max(1)));
         Self {
             spawner,
             prepare,
@@ -83,14 +94,30 @@ impl Pool {
             snapshot: OnceCell::new(),
             ready: OnceCell::new(),
             idle: Mutex::default(),
-            permits,
+            runs: permits(settings.most),
+            checks: permits(settings.checks),
+            waiting: AtomicUsize::new(0),
         }
     }
 
-    /// A process that waits for its script: a warm one, or a new one.
-    pub(crate) async fn take(self: &Arc<Self>) -> Result<Lent, PoolError> {
-        let permit = tokio::time::timeout(WAIT, Arc::clone(&self.permits).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(PoolError::Busy(self.settings.most)) };
+    /// A process to run a script in, when its turn has come.
+    pub(crate) async fn to_run(self: &Arc<Self>) -> Result<Lent, PoolError> {
+        let permit = Arc::clone(&self.runs).acquire_owned().await.map_err(|_| PoolError::Closed)?;
+        self.take(permit).await
+    }
+
+    /// A process to read a script in. Whoever reads takes nothing from those who run, and there are only so many who
+    /// wait.
+    pub(crate) async fn to_check(self: &Arc<Self>) -> Result<Lent, PoolError> {
+        let busy = || PoolError::Busy(self.settings.checks);
+        let _waiting = Waiting::one_more(&self.waiting).ok_or_else(busy)?;
+        let permit = tokio::time::timeout(CHECK_WAIT, Arc::clone(&self.checks).acquire_owned()).await;
+        let permit = permit.map_err(|_elapsed| busy())?.map_err(|_| PoolError::Closed)?;
+        self.take(permit).await
+    }
+
+    /// A warm process, or a new one.
+    async fn take(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Lent, PoolError> {
         let process = match self.warm() {
             Some(process) => process,
             None => self.start().await?,
@@ -170,6 +197,23 @@ impl Pool {
     /// The queue is whole between any two statements above, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who waits, for as long as this lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn one_more(waiting: &'a AtomicUsize) -> Option<Self> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Self(waiting);
+        (before < CHECKS_WAITING).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,8 +5,8 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use script_protocol::{
-    FrameError, FromWorker, HEAD_BYTES, Head, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Ready, ToWorker,
-    VERSION, encode, parse_header,
+    FrameError, FromWorker, HEAD_BYTES, Head, Layer, LayerState, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare,
+    Ready, ToWorker, VERSION, encode, parse_header,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::pool::PoolError;
 use crate::spawner::{Spawner, Started};
+use crate::usage::Usage;
 
 /// How long a process may take to get ready, on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -28,7 +29,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// A process with its two directions. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) id: u32,
+    /// `None` where the host does not let the portal look.
+    pub(crate) usage: Option<Usage>,
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
     pub(crate) life: Life,
@@ -92,6 +94,9 @@ pub(crate) enum Death {
 }
 
 impl Death {
+    /// By somebody else than us: the host was short of memory, or a person did it.
+    pub(crate) const KILLED: Self = Self::Signal(SIGKILL);
+
     fn of(status: ExitStatus, told: bool) -> Self {
         match (status.code(), status.signal()) {
             (_, Some(SIGSYS)) => Self::Forbidden,
@@ -115,6 +120,17 @@ impl std::fmt::Display for Death {
             Self::Unknown => f.write_str("nobody knows how"),
         }
     }
+}
+
+/// That the portal sees what a process uses is a layer, too.
+fn watched(usage: Option<&Usage>) -> Layer {
+    let state = match usage.and_then(Usage::resident) {
+        Some(_) => LayerState::On,
+        None => {
+            LayerState::Missing("the portal cannot read /proc/PID/statm of its script processes".to_owned())
+        }
+    };
+    Layer { name: "memory_watch".to_owned(), state }
 }
 
 const SIGKILL: i32 = 9;
@@ -165,7 +181,7 @@ impl Process {
         let Started { id, stream, exit, lifeline } = started;
         let (reader, writer) = UnixStream::from_std(stream)?.into_split();
         let life = Life { exit, lifeline: Some(lifeline) };
-        Ok(Self { id, reader: Reader(reader), writer: Writer(writer), life })
+        Ok(Self { usage: Usage::of(id).ok(), reader: Reader(reader), writer: Writer(writer), life })
     }
 
     /// A process that waits for its script.
@@ -180,7 +196,10 @@ impl Process {
             process.reader.next().await
         };
         match tokio::time::timeout(READY_LIMIT, prepared).await {
-            Ok(Ok(Some((FromWorker::Ready(ready), _)))) if ready.version == VERSION => Ok((process, ready)),
+            Ok(Ok(Some((FromWorker::Ready(mut ready), _)))) if ready.version == VERSION => {
+                ready.layers.push(watched(process.usage.as_ref()));
+                Ok((process, ready))
+            }
             Ok(Ok(None) | Err(FrameError::Broken(_))) => {
                 Err(PoolError::Ended(process.life.how().await.to_string()))
             }

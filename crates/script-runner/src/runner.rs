@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::ports::{ScriptCheckError, ScriptConnection, ScriptLog, ScriptRunner};
+use domain::ports::{ScriptCheckError, ScriptConnect, ScriptLog, ScriptRunner};
 use domain::review::{Position, Refusal};
 use domain::script::{ScriptEnd, ScriptOrder, ScriptOutcome};
 use domain::text::SubmissionText;
@@ -17,11 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker;
 use crate::pool::{Pool, PoolError, ProcessSettings};
+use crate::process::{Death, Process};
 use crate::spawner::{Program, Spawner};
 use crate::translate::shortened;
+use crate::usage::{LOOK_EVERY, Usage};
 
-/// How long reading a script may take. Only a text made for it takes longer.
-const CHECK_LIMIT: Duration = Duration::from_secs(10);
+/// How much processor time reading a script may take. Only a text made for it takes longer.
+const CHECK_PROCESSOR: Duration = Duration::from_secs(3);
+
+/// How long it may take altogether, on a busy host.
+const CHECK_LIMIT: Duration = Duration::from_secs(20);
 
 /// No script runs longer, whatever its instance allows: this is the kernel's limit, behind the portal's.
 const CPU_LIMIT: Duration = Duration::from_hours(24);
@@ -49,7 +54,7 @@ impl ScriptSettings {
         Self {
             program,
             arguments,
-            processes: ProcessSettings { warm: 2, most: 16 },
+            processes: ProcessSettings { warm: 2, most: 16, checks: 4 },
             memory_bytes: 256 * 1024 * 1024,
             max_calls: 10_000,
             require_full_isolation: false,
@@ -125,62 +130,89 @@ fn unreadable() -> ScriptCheckError {
     ScriptCheckError::Refused(Refusal {
         code: "script_unreadable".to_owned(),
         message: format!(
-            "The script cannot be read within {} seconds and the memory that a script may use. Make it smaller.",
-            CHECK_LIMIT.as_secs()
+            "The script cannot be read with {} seconds of processor time and the memory that a script may use. \
+             Make it smaller.",
+            CHECK_PROCESSOR.as_secs()
         ),
         position: None,
     })
+}
+
+/// Why a script could not be read, which is no matter of the script.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotRead(&'static str);
+
+fn not_read(why: &'static str) -> ScriptCheckError {
+    ScriptCheckError::Unavailable { source: Box::new(NotRead(why)) }
 }
 
 #[async_trait]
 impl ScriptRunner for ProcessScriptRunner {
     async fn check(&self, text: &SubmissionText) -> Result<(), ScriptCheckError> {
         let unavailable = |error: PoolError| ScriptCheckError::Unavailable { source: Box::new(error) };
-        let mut lent = self.pool.take().await.map_err(unavailable)?;
-        let process = &mut lent.process;
+        let mut lent = self.pool.to_check().await.map_err(unavailable)?;
+        let Process { usage, reader, writer, life } = &mut lent.process;
         let checked = async {
-            process.writer.send(&ToWorker::Check, text.as_str().as_bytes()).await.ok()?;
-            process.reader.next().await.ok().flatten()
+            writer.send(&ToWorker::Check, text.as_str().as_bytes()).await.ok()?;
+            reader.next().await.ok().flatten()
+        };
+        // A busy host is no fault of the script, so it is time on a processor that counts.
+        let worked_enough = async {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                if usage.as_ref().and_then(Usage::processor).is_some_and(|time| time > CHECK_PROCESSOR) {
+                    break;
+                }
+            }
+        };
+        let checked = async {
+            tokio::select! {
+                checked = checked => checked.ok_or(true),
+                () = worked_enough => Err(false),
+            }
         };
         match tokio::time::timeout(CHECK_LIMIT, checked).await {
-            Ok(Some((FromWorker::Checked(Checked { error: None }), _))) => Ok(()),
-            Ok(Some((FromWorker::Checked(Checked { error: Some(error) }), _))) => {
+            Ok(Ok((FromWorker::Checked(Checked { error: None }), _))) => Ok(()),
+            Ok(Ok((FromWorker::Checked(Checked { error: Some(error) }), _))) => {
                 Err(ScriptCheckError::Refused(Refusal {
                     code: "script_syntax".to_owned(),
                     message: shortened(error.message),
                     position: Some(Position { line: error.line, column: error.column }),
                 }))
             }
-            Ok(_) | Err(_) => Err(unreadable()),
+            Ok(Err(true)) if life.how().await == Death::KILLED => Err(not_read("the process was killed")),
+            // Reading a text is the same every time: what takes too much now, or what V8 does not survive, it will later.
+            Ok(Ok(_) | Err(_)) => Err(unreadable()),
+            Err(_elapsed) => Err(not_read("it took too long on this busy host")),
         }
     }
 
     async fn run(
         &self,
         order: &ScriptOrder,
-        connection: ScriptConnection,
+        connect: ScriptConnect,
         log: &mut (dyn ScriptLog + 'static),
         cancel: CancellationToken,
     ) -> ScriptEnd {
         let begun = Instant::now();
+        let not_begun = |outcome| ScriptEnd::not_begun(outcome, begun.elapsed());
         let lent = tokio::select! {
-            lent = self.pool.take() => lent,
-            () = cancel.cancelled() => {
-                return broker::not_begun(connection, ScriptOutcome::Cancelled, begun).await;
-            }
+            biased;
+            () = cancel.cancelled() => return not_begun(ScriptOutcome::Cancelled),
+            lent = self.pool.to_run() => lent,
         };
-        match lent {
-            Ok(lent) => {
-                let limits = broker::Limits {
-                    memory_bytes: self.settings.memory_bytes,
-                    max_calls: self.settings.max_calls,
-                };
-                broker::run(order, limits, lent, connection, log, cancel).await
-            }
-            Err(error) => {
-                let outcome = ScriptOutcome::NotStarted { source: Box::new(error) };
-                broker::not_begun(connection, outcome, begun).await
-            }
-        }
+        let lent = match lent {
+            Ok(lent) => lent,
+            Err(error) => return not_begun(ScriptOutcome::NotStarted { source: Box::new(error) }),
+        };
+        // Not before there is a process: a session that waits is one that others miss.
+        let connection = match connect.await {
+            Ok(connection) => connection,
+            Err(error) => return not_begun(ScriptOutcome::Ended(error)),
+        };
+        let limits =
+            broker::Limits { memory_bytes: self.settings.memory_bytes, max_calls: self.settings.max_calls };
+        broker::run(order, limits, lent, connection, log, cancel).await
     }
 }

@@ -54,7 +54,7 @@ fn within_limits(call: &Call, statement: &[u8]) -> Result<(), &'static str> {
 
 /// An answer and its rows as one JSON array.
 pub(crate) fn answer(call: u64, answer: CallAnswer) -> (Answer, Vec<u8>) {
-    let CallAnswer { command, columns, affected, rows, ndjson, stream, done } = answer;
+    let CallAnswer { command, columns, affected, rows, ndjson, stream, done, committed: _ } = answer;
     let mut json = Vec::with_capacity(ndjson.len() + 2);
     json.push(b'[');
     for (n, line) in ndjson.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {

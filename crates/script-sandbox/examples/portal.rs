@@ -46,5 +46,7 @@ async fn main() {
     };
     let stop = CancellationToken::new();
     let connection = ScriptConnection { session: Box::new(Nothing), stop };
-    runner.run(&order, connection, &mut Nothing, CancellationToken::new()).await;
+    runner
+        .run(&order, Box::pin(std::future::ready(Ok(connection))), &mut Nothing, CancellationToken::new())
+        .await;
 }

@@ -98,6 +98,14 @@ pub(crate) extern "C" fn on_out_of_memory(_: *const libc::c_char, _: &v8::OomDet
     out_of_memory()
 }
 
+/// Whatever a script does, the portal and everything else on the host go first: when a processor is wanted, and when
+/// memory runs out. Both are courtesies, and no layer.
+pub(crate) fn step_back() {
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    // SAFETY: changes a number in the kernel.
+    let _ = unsafe { libc::nice(5) };
+}
+
 /// Dies with the thread that started it.
 pub(crate) fn follow_parent() {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);

@@ -25,6 +25,7 @@
   const setForEach = method(Set.prototype, 'forEach');
   const weakGet = method(WeakMap.prototype, 'get');
   const weakSet = method(WeakMap.prototype, 'set');
+  const caught = method(Promise.prototype, 'catch');
   const toISOString = method(Date.prototype, 'toISOString');
   const getTime = method(Date.prototype, 'getTime');
   const replaceAll = method(String.prototype, 'replaceAll');
@@ -222,6 +223,7 @@
     check?.();
     const opened = await ask({ __proto__: null, open: execution(texts, check !== undefined) }, sql);
     const number = opened.stream;
+    const close = { __proto__: null, close: { __proto__: null, stream: number } };
     let closed = false;
     try {
       while (!closed) {
@@ -234,8 +236,13 @@
         const rows = host.rows(answer.rows, arrays);
         for (let i = 0; i < rows.length; i += 1) yield rows[i];
       }
+    } catch (error) {
+      // What went wrong first is told, whether the stream can still be closed or not.
+      if (!closed) await caught(ask(close, ''), () => {});
+      closed = true;
+      throw error;
     } finally {
-      if (!closed) await ask({ __proto__: null, close: { __proto__: null, stream: number } }, '');
+      if (!closed) await ask(close, '');
     }
   }
 

@@ -67,6 +67,7 @@ impl Channel {
 /// message of this version ends it.
 pub fn serve() {
     lockdown::follow_parent();
+    lockdown::step_back();
     lockdown::tell_of_signals();
     let channel = Channel::new(lockdown::standard_input());
     match channel.read() {

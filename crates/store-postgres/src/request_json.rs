@@ -232,6 +232,8 @@ pub(crate) struct FailureJson {
 struct ScriptPlaceJson {
     position: Option<PositionJson>,
     stack: String,
+    #[serde(default)]
+    commits: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -265,6 +267,7 @@ impl Stored for Failure {
             script: self.script.as_ref().map(|s| ScriptPlaceJson {
                 position: s.position.map(PositionJson::of),
                 stack: s.stack.clone(),
+                commits: s.commits,
             }),
         }
     }
@@ -283,9 +286,11 @@ impl Stored for Failure {
             kind: FailureKind::parse(&json.kind)?,
             message: json.message,
             database_error: json.database_error.map(database_error),
-            script: json
-                .script
-                .map(|s| ScriptPlace { position: s.position.map(PositionJson::read), stack: s.stack }),
+            script: json.script.map(|s| ScriptPlace {
+                position: s.position.map(PositionJson::read),
+                stack: s.stack,
+                commits: s.commits,
+            }),
         })
     }
 }

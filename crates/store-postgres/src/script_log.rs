@@ -10,11 +10,11 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use domain::ids::RequestId;
 use domain::job::Lease;
 use domain::ports::{Change, Clock, ScriptLog, ScriptLogs, SinkError, StoreError};
-use domain::script::{CallKind, CallRecord, ConsoleLevel, LogCounts, LogEntry, LogLine};
+use domain::script::{CallKind, CallRecord, ConsoleLevel, LogCounts, LogEntry, LogLimit, LogLine, LogPart};
 use futures_util::FutureExt;
 use uuid::Uuid;
 
@@ -49,24 +49,13 @@ impl ScriptLogs for PgScriptLogs {
         Box::new(PgScriptLog { logs: self.clone(), request, lease: lease.clone() })
     }
 
-    async fn read(&self, request: RequestId, after: u64, limit: u32) -> Result<Vec<LogLine>, StoreError> {
+    async fn read(&self, request: RequestId, after: u64, limit: LogLimit) -> Result<LogPart, StoreError> {
         // No line has a larger number than the store can count to.
         let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let rows: Vec<LineRow> = self
-            .store
-            .read(move |connection| {
-                script_log::table
-                    .inner_join(query_requests::table)
-                    .filter(query_requests::uuid.eq(request.as_uuid()))
-                    .filter(script_log::number.gt(after))
-                    .order(script_log::number)
-                    .limit(i64::from(limit))
-                    .select(LineRow::as_select())
-                    .load(connection)
-                    .boxed()
-            })
-            .await?;
-        rows.into_iter().map(LineRow::read).collect()
+        let (rows, more) =
+            self.store.read(move |connection| lines(connection, request, after, limit).boxed()).await?;
+        let lines = rows.into_iter().map(LineRow::read).collect::<Result<_, _>>()?;
+        Ok(LogPart { lines, more })
     }
 
     async fn count(&self, request: RequestId) -> Result<LogCounts, StoreError> {
@@ -84,6 +73,52 @@ impl ScriptLogs for PgScriptLogs {
         let row = RowReader::new("script_log", request);
         Ok(LogCounts { console: row.number("level", console)?, calls: row.number("call_number", calls)? })
     }
+}
+
+define_sql_function! {
+    /// Of a text that is stored apart from its row too, PostgreSQL knows this without reading it.
+    fn octet_length(text: Nullable<Text>) -> Nullable<Integer>;
+}
+
+/// Asks for the sizes of lines first, and then for those that fit: what does not is never in this process's memory.
+/// Between the two a log can only grow behind them.
+async fn lines(
+    connection: &mut AsyncPgConnection,
+    request: RequestId,
+    after: i64,
+    limit: LogLimit,
+) -> QueryResult<(Vec<LineRow>, bool)> {
+    let lines = || {
+        script_log::table
+            .inner_join(query_requests::table)
+            .filter(query_requests::uuid.eq(request.as_uuid()))
+            .filter(script_log::number.gt(after))
+            .order(script_log::number)
+    };
+    let sizes: Vec<Sizes> = lines()
+        // One more tells whether there are more.
+        .limit(i64::from(limit.lines) + 1)
+        .select((
+            octet_length(script_log::text),
+            octet_length(script_log::statement),
+            octet_length(script_log::error),
+        ))
+        .load(connection)
+        .await?;
+    let fitting = limit.fitting(sizes.iter().map(text_bytes));
+    if fitting == 0 {
+        return Ok((vec![], !sizes.is_empty()));
+    }
+    let wanted = i64::try_from(fitting).unwrap_or(i64::MAX);
+    let rows = lines().limit(wanted).select(LineRow::as_select()).load(connection).await?;
+    Ok((rows, sizes.len() > fitting))
+}
+
+/// Bytes of the texts of a line.
+type Sizes = (Option<i32>, Option<i32>, Option<i32>);
+
+fn text_bytes(&(text, statement, error): &Sizes) -> usize {
+    [text, statement, error].into_iter().flatten().filter_map(|size| usize::try_from(size).ok()).sum()
 }
 
 #[derive(Queryable, Selectable)]

@@ -19,7 +19,8 @@ pub use people::{NewUser, SessionStore, UserError, UserStore, UserUpdate, UserWi
 pub use requests::{Earlier, RequestFilter, RequestStore, TransitionError};
 pub use results::{ResultReader, ResultSink, ResultStore, SinkError};
 pub use script::{
-    ScriptCheckError, ScriptConnection, ScriptLog, ScriptLogs, ScriptRunner, ScriptSession, ScriptTarget,
+    ScriptCheckError, ScriptConnect, ScriptConnection, ScriptLog, ScriptLogs, ScriptRunner, ScriptSession,
+    ScriptTarget,
 };
 pub use small::{
     AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken,

@@ -1,6 +1,7 @@
 //! Scripts: the process that runs one, the session that it calls, the log that it leaves.
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{ExecutionError, SinkError, StoreError};
@@ -9,7 +10,7 @@ use crate::ids::RequestId;
 use crate::job::Lease;
 use crate::review::Refusal;
 use crate::script::{
-    CallAnswer, CallError, DatabaseCall, LogCounts, LogEntry, LogLine, ScriptEnd, ScriptOrder,
+    CallAnswer, CallError, DatabaseCall, LogCounts, LogEntry, LogLimit, LogPart, ScriptEnd, ScriptOrder,
 };
 use crate::target::Engine;
 use crate::text::SubmissionText;
@@ -38,6 +39,9 @@ impl std::fmt::Debug for ScriptConnection {
     }
 }
 
+/// Opens the session when it is awaited, and not before.
+pub type ScriptConnect = BoxFuture<'static, Result<ScriptConnection, ExecutionError>>;
+
 /// Runs scripts, each where it can do nothing but ask.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -47,11 +51,13 @@ pub trait ScriptRunner: Send + Sync {
 
     /// Runs a script once. MUST end, with nothing of it left running, within a second of the limit on time or of a
     /// cancel, and the time that the session needs to stop. MUST make one call at a time, MUST make none once it has
-    /// decided to end, and MUST write every call that it made and every line that it kept to the log before it returns.
+    /// decided to end, and MUST write every call that it made and every line that it kept to the log before it returns. Once a call has committed
+    /// something, nothing else of the script MUST happen before that call is in the log. MUST open the session only when
+    /// it can begin.
     async fn run(
         &self,
         order: &ScriptOrder,
-        connection: ScriptConnection,
+        connect: ScriptConnect,
         log: &mut (dyn ScriptLog + 'static),
         cancel: CancellationToken,
     ) -> ScriptEnd;
@@ -81,7 +87,9 @@ pub trait ScriptSession: Send {
     /// hold for what happens between begin and commit. A statement MUST pass every rule that a submitted text passes.
     async fn call(&mut self, call: DatabaseCall) -> Result<CallAnswer, CallError>;
 
-    /// Undoes what is open and ends the session. `Ok` means that it is certain that nothing runs there any more.
+    /// Undoes what is open and ends the session. `Ok` means that it is certain that nothing runs there any more. Else
+    /// MUST say [`ExecutionError::OutcomeUnknown`] when a call may have committed something without having answered
+    /// that, and [`ExecutionError::Unavailable`] when all that is left open is whether something still runs there.
     async fn close(self: Box<Self>) -> Result<(), ExecutionError>;
 }
 
@@ -101,8 +109,9 @@ pub trait ScriptLogs: Send + Sync {
     /// A log for a claimed execution. What it writes is announced as [`super::Change::Log`].
     fn writer(&self, request: RequestId, lease: &Lease) -> Box<dyn ScriptLog>;
 
-    /// The lines after number `after`, in order, no more than `limit`; empty when there are none.
-    async fn read(&self, request: RequestId, after: u64, limit: u32) -> Result<Vec<LogLine>, StoreError>;
+    /// The lines after number `after`, in order, no more than `limit`; empty when there are none. MUST give a first line
+    /// that is longer than the limit's bytes, so that a reader gets on, and MUST NOT hold more than what it gives.
+    async fn read(&self, request: RequestId, after: u64, limit: LogLimit) -> Result<LogPart, StoreError>;
 
     /// How many lines there are by now.
     async fn count(&self, request: RequestId) -> Result<LogCounts, StoreError>;

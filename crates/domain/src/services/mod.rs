@@ -27,7 +27,9 @@ pub use housekeeping::Housekeeper;
 pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
 pub use script_logs::{Followed, LogPage};
-pub use submission::{ChangeError, Changes, FieldError, Submissions, Submit, SubmitError, Submitted};
+pub use submission::{
+    ChangeError, Changes, FieldError, ScriptChecks, Submissions, Submit, SubmitError, Submitted,
+};
 
 /// The cause of an error with all causes behind it, for one log line at the boundary.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

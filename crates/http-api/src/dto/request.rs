@@ -211,6 +211,9 @@ pub(crate) struct FailureView {
     /// Of a script: the calls that led to the error, a line each.
     #[serde(skip_serializing_if = "Option::is_none")]
     stack: Option<String>,
+    /// Of a script: transactions that had been committed before and stay in effect, mere reads not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commits: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -426,6 +429,7 @@ impl From<&Failure> for FailureView {
             line: position.map(|p| p.line),
             column: position.map(|p| p.column),
             stack: failure.script.as_ref().map(|s| s.stack.clone()).filter(|stack| !stack.is_empty()),
+            commits: failure.script.as_ref().map(|s| s.commits),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Scripts as clients see them: the log of one, and where one stands.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use domain::request::Request;
 use domain::script::{LogCounts, LogEntry, LogLine};
@@ -22,7 +24,8 @@ pub(crate) struct LogQuery {
     #[garde(skip)]
     #[serde(default, deserialize_with = "after")]
     after: Option<u64>,
-    /// How many, 1 to 1000; 200 when left out.
+    /// How many at most, 1 to 1000; 200 when left out. There are fewer when they are long: together their texts have no
+    /// more than 512 KiB, unless the first alone has more.
     #[garde(skip)]
     #[param(minimum = 1, maximum = 1000)]
     #[serde(default, deserialize_with = "limit")]
@@ -44,7 +47,8 @@ impl LogQuery {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LogView {
     items: Vec<LogLineView>,
-    /// `after` for the next part; absent when there are no more lines by now.
+    /// `after` for the next part; absent when there are no more lines by now. It says alone whether there are: a part with
+    /// fewer lines than asked for may have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_after: Option<u64>,
 }
@@ -86,7 +90,7 @@ pub(crate) struct CallView {
     /// SQLSTATE, or the code of a refusal, of a call that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Milliseconds, with their fractions.
+    /// Milliseconds, to the microsecond.
     duration_ms: f64,
 }
 
@@ -108,13 +112,19 @@ impl From<LogLine> for LogLineView {
                     statement: call.statement,
                     affected: call.affected,
                     error: call.error,
-                    duration_ms: call.duration.as_secs_f64() * 1_000.0,
+                    duration_ms: milliseconds(call.duration),
                 };
                 (None, Some(call))
             }
         };
         Self { number: line.number, at: line.at, console, call }
     }
+}
+
+/// Divided once, so that no more than three decimals are told: a product of binary fractions has more.
+#[expect(clippy::cast_precision_loss, reason = "exact for the first 285 years")]
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1_000.0
 }
 
 impl LogView {
@@ -151,7 +161,7 @@ pub(crate) struct ScriptStatusView {
     console_lines: u64,
     /// How many calls of the database it has made.
     database_calls: u64,
-    /// The first 200 lines; with `nextAfter` it goes on at /api/queries/{id}/log.
+    /// The first 200 lines, and fewer when they are long: 64 KiB of text, unless the first alone has more. With `nextAfter` it goes on at /api/queries/{id}/log.
     log: LogView,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,

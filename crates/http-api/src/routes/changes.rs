@@ -28,6 +28,7 @@ use crate::server::Api;
     (status = 409, description = "`invalid_state`, `conflict`, `expired`", body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
     (status = 415, description = "`not_json`", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[patch("/queries/{id}")]
 pub(crate) async fn edit(
@@ -55,6 +56,7 @@ pub(crate) async fn edit(
     (status = 403, description = "`not_requester`, `not_visible`, `permission`, `pod_without_access`", body = Problem),
     (status = 404, body = Problem),
     (status = 409, description = "`idempotency_conflict`: the key stands for another submission", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[post("/queries/{id}/clone")]
 pub(crate) async fn submit_again(
@@ -122,6 +124,7 @@ pub(crate) async fn resolve(
     (status = 400, description = "`validation`, `invalid_json`", body = Problem),
     (status = 401, body = Problem),
     (status = 403, description = "`permission`", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[post("/queries/check")]
 pub(crate) async fn check(

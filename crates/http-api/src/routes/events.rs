@@ -7,7 +7,8 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderName};
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get};
 use domain::auth::PresentedToken;
-use domain::ids::RequestId;
+use domain::concurrency::{Permit, PersonLimit};
+use domain::ids::{RequestId, UserId};
 use domain::request::{Request, StateKind, Version};
 use domain::script::LogLine;
 use domain::services::Followed;
@@ -27,6 +28,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a client that lost its connection sends of the last event that it got.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// Streams of one person that are open at the same time in one process: each holds what its client has not read yet.
+const STREAMS_AT_ONCE: usize = 20;
+
+/// Counts the open streams of each person.
+#[derive(Debug)]
+pub(crate) struct EventStreams(PersonLimit);
+
+impl Default for EventStreams {
+    fn default() -> Self {
+        Self(PersonLimit::new(STREAMS_AT_ONCE))
+    }
+}
+
+impl EventStreams {
+    fn open(&self, user: UserId) -> Result<Permit, Problem> {
+        self.0.acquire(user).ok_or_else(|| Problem::too_many_streams(STREAMS_AT_ONCE))
+    }
+}
+
 /// What happens to a request as server-sent events: a `state` event with the present state, one for each change, and
 /// the end of the stream after the last state. Of a script also what it says and does: a `console` or `call` event for
 /// each line of its log, all of them before the last state. An `error` event, a problem document, comes before an early
@@ -35,6 +55,9 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 /// `data` of a state is `{"id", "status", "updatedAt", "digest"}`; of a line it is what GET /api/queries/{id}/log says of
 /// it. `id` of an event is `VERSION.LINE`: the version of the request that was told last, and the number of the last line
 /// that was. Sent back as the header `Last-Event-ID` it makes the stream go on behind that line; the state is told again.
+///
+/// One person may have 20 streams open at the same time in one process of the portal. Whoever reads slowly is told no less,
+/// only later.
 #[utoipa::path(tag = "queries", params(
     ("id" = String, Path, format = Uuid),
     ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that you got: the lines up to it are left out"),
@@ -43,6 +66,7 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
     (status = 401, body = Problem),
     (status = 403, description = "`not_visible`", body = Problem),
     (status = 404, body = Problem),
+    (status = 429, description = "`too_many_streams`: you have 20 open already; close one", body = Problem),
 ))]
 #[get("/queries/{id}/events")]
 pub(crate) async fn events(
@@ -54,8 +78,9 @@ pub(crate) async fn events(
     let id: RequestId = path_id("id", &id)?;
     let place = Place { id, seen: None, line: last_line(&request) };
     let actor = &caller.0.actor;
+    let permit = api.event_streams.open(actor.user)?;
     let first = api.requests.follow(actor, id, place.seen, place.line, Duration::ZERO).await?;
-    let stream = stream(api, caller.0.token, place, first);
+    let stream = stream(api, caller.0.token, permit, place, first);
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "text/event-stream")).streaming(stream))
 }
 
@@ -78,24 +103,27 @@ enum Step {
     End,
 }
 
+/// The permit goes when the stream does: after its last event, or when its client is gone.
 fn stream(
     api: Data<Api>,
     token: PresentedToken,
+    permit: Permit,
     place: Place,
     first: Followed,
 ) -> impl Stream<Item = Result<Bytes, StreamError>> {
-    try_unfold(Step::Tell(place, Box::new(first)), move |step| {
+    try_unfold((permit, Step::Tell(place, Box::new(first))), move |(permit, step)| {
         let (api, token) = (api.clone(), token.clone());
         async move {
             let (place, followed) = match step {
                 Step::Tell(place, followed) => (place, *followed),
                 Step::Wait(place) => match wait(&api, token, &place).await {
                     Ok(followed) => (place, followed),
-                    Err(problem) => return Ok(Some((problem.as_event(), Step::End))),
+                    Err(problem) => return Ok(Some((problem.as_event(), (permit, Step::End)))),
                 },
                 Step::End => return Ok(None),
             };
-            Ok(Some(tell(place, followed)))
+            let (event, next) = tell(place, followed);
+            Ok(Some((event, (permit, next))))
         }
     })
 }

@@ -31,6 +31,7 @@ use crate::server::Api;
     (status = 409, description = "`idempotency_conflict`: the key stands for another submission", body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
     (status = 415, description = "`not_multipart`", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[post("/scripts/upload")]
 pub(crate) async fn upload(
@@ -68,6 +69,9 @@ pub(crate) async fn status(
 }
 
 /// What a script said on its console and did on its database, in order, also while it runs. A query has no log.
+///
+/// A part has `limit` lines at most and about 512 KiB of text at most, and always one line if there is one. `nextAfter` says
+/// where it goes on.
 #[utoipa::path(tag = "scripts", params(("id" = String, Path, format = Uuid), LogQuery), responses(
     (status = 200, body = LogView),
     (status = 400, description = "`validation`, `invalid_query`", body = Problem),

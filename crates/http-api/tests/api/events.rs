@@ -1,5 +1,6 @@
 //! What happens to a request as server-sent events, above all what a script says while it runs.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use actix_web::test::TestRequest;
@@ -208,4 +209,69 @@ async fn an_outage_of_the_store_ends_the_stream_with_an_error() {
     portal.store.set_unavailable(true);
     socket.until("event: error\n").await;
     assert!(socket.until("}\n\n").await.contains("\"code\":\"unavailable\""));
+}
+
+/// Streams of Ada's that are all open.
+async fn open_streams(portal: &Portal, address: SocketAddr, id: RequestId, count: usize) -> Vec<Socket> {
+    let mut streams = vec![];
+    for _ in 0..count {
+        let mut stream = open_stream(portal, address, id, "ada").await;
+        stream.until("\"status\":\"executing\"").await;
+        streams.push(stream);
+    }
+    streams
+}
+
+async fn open_stream(portal: &Portal, address: SocketAddr, id: RequestId, name: &str) -> Socket {
+    let token = portal.token(name).await;
+    Socket::call(address, &format!("GET {}", path(id)), Some(&token), "")
+}
+
+#[actix_web::test]
+async fn one_person_has_twenty_streams_open_and_another_one_when_one_of_them_is_closed() {
+    let portal = Portal::new().await;
+    let id = portal.put(&script());
+    let address = listen(&portal);
+    let mut streams = open_streams(&portal, address, id, 20).await;
+    let (head, problem) = open_stream(&portal, address, id, "ada").await.answer().await;
+    assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
+    assert_eq!(problem["code"], json!("too_many_streams"));
+    let detail = "You have 20 streams of events open already. Close one of them, then try again.";
+    assert_eq!(problem["detail"], json!(detail));
+    let mut grace = open_stream(&portal, address, id, "grace").await;
+    grace.until("\"status\":\"executing\"").await;
+    drop(streams.pop());
+    // The portal sees that a client is gone when it has something to say to it.
+    let begin = Instant::now();
+    loop {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the place of the closed stream is never free");
+        portal.store.put_log(id, vec![console_line("one")]);
+        let mut next = open_stream(&portal, address, id, "ada").await;
+        if next.status().await == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[actix_web::test]
+async fn streams_that_are_over_or_never_began_count_no_more() {
+    let portal = Portal::new().await;
+    let id = portal.put(&ada_request(901).completed());
+    for _ in 0..21 {
+        assert_eq!(portal.get("ada", &path(id)).await.verdict(), "200");
+        assert_eq!(portal.get("bob", &path(id)).await.verdict(), "403 not_visible");
+    }
+}
+
+#[actix_web::test]
+async fn whoever_does_not_read_a_script_that_says_much_is_told_all_of_it_once_they_do() {
+    let portal = Portal::new().await;
+    let id = portal.put(&ada_request(901).script("fix.js", "return 1;").completed());
+    let long = "\u{1}".repeat(64 * 1024);
+    portal.store.put_log(id, std::iter::repeat_n(console_line(&long), 16).collect());
+    let answer = portal.get("ada", &path(id)).await;
+    let events = events(answer.text());
+    assert_eq!(events.len(), 17);
+    assert!(events[..16].iter().all(|event| event.data["console"]["text"] == json!(long)));
 }

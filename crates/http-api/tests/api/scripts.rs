@@ -8,6 +8,7 @@ use domain::review::Position;
 use domain::script::{
     CallKind, CallRecord, ConsoleLevel, LogEntry, ReturnedValue, ScriptError, ScriptOutcome,
 };
+use futures_util::future::join;
 use serde_json::{Value, json};
 use testkit::builders::console_line;
 use testkit::fakes::Play;
@@ -152,9 +153,10 @@ async fn a_script_that_failed_says_where_and_why() {
     {
       "code": "22012",
       "column": 7,
+      "commits": 1,
       "kind": "database",
       "line": 3,
-      "message": "Error: division by zero. One transaction had been committed before; it stays in effect.",
+      "message": "division by zero. One transaction had been committed before; it stays in effect.",
       "severity": "ERROR",
       "stack": "at half (fix.js:3:7)\nat fix.js:9:1"
     }
@@ -286,4 +288,66 @@ async fn queries_of_logs_are_read_strictly() {
     for query in ["limit=1", "limit=1000", "after=0", ""] {
         assert_eq!(portal.get("ada", &format!("/api/queries/{id}/log?{query}")).await.status, 200, "{query}");
     }
+}
+
+#[actix_web::test]
+async fn a_log_of_long_lines_comes_in_parts_that_are_not_large() {
+    let portal = Portal::new().await;
+    let id = portal.put(&ada_request(901).script("fix.js", "return 1;").completed());
+    // Its control characters are six times as long in JSON.
+    portal.store.put_log(id, std::iter::repeat_n(console_line(&"\u{1}".repeat(64 * 1024)), 20).collect());
+    let (mut after, mut parts) = (json!(0), vec![]);
+    while !after.is_null() {
+        let answer = portal.get("ada", &format!("/api/queries/{id}/log?limit=1000&after={after}")).await;
+        assert!(answer.body.len() < 4 * 1024 * 1024, "{}", answer.body.len());
+        let page = answer.ok();
+        parts.push(page["items"].as_array().expect("they are a list").len());
+        after = page["nextAfter"].clone();
+    }
+    assert_eq!(parts, [8, 8, 4]);
+    let status = status(&portal, &id.to_string()).await;
+    assert_eq!((&status["log"]["nextAfter"], &status["consoleLines"]), (&json!(1), &json!(20)));
+}
+
+#[actix_web::test]
+async fn a_duration_has_no_more_than_three_decimals() {
+    let portal = Portal::new().await;
+    let id = portal.put(&ada_request(901).script("fix.js", "return 1;").completed());
+    let micros = [0, 1, 1_215, 1_250, 999_999, 3_600_000_001];
+    let lasted = |micros| {
+        LogEntry::Call(CallRecord {
+            number: 1,
+            kind: CallKind::Commit,
+            statement: None,
+            affected: None,
+            error: None,
+            duration: Duration::from_micros(micros),
+        })
+    };
+    portal.store.put_log(id, micros.map(lasted).into());
+    let answer = portal.get("ada", &format!("/api/queries/{id}/log")).await;
+    let told: Vec<&str> = answer.text().split("\"durationMs\":").skip(1).collect();
+    let told: Vec<&str> = told.iter().filter_map(|rest| rest.split(['}', ',']).next()).collect();
+    assert_eq!(told, ["0.0", "0.001", "1.215", "1.25", "999.999", "3600000.001"]);
+}
+
+#[actix_web::test]
+async fn whoever_has_two_scripts_read_at_once_is_asked_to_wait_with_the_third() {
+    let portal = Portal::new().await;
+    portal.runner.holds_checks();
+    let form = Form::script();
+    let third = async {
+        portal.runner.started().await;
+        portal.runner.started().await;
+        let answer = portal.upload("ada", &form).await;
+        portal.runner.release();
+        portal.runner.release();
+        answer
+    };
+    let uploads = join(portal.upload("ada", &form), portal.upload("ada", &form));
+    let ((first, second), third) = join(uploads, third).await;
+    assert_eq!((first.status, second.status), (201, 201));
+    assert_eq!(third.verdict(), "429 too_many_checks");
+    assert_eq!(third.header("retry-after"), Some("2"));
+    assert!(third.text().contains("Wait until your other scripts are read"), "{}", third.text());
 }

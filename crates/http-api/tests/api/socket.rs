@@ -73,6 +73,13 @@ impl Socket {
         body["code"].as_str().map_or(status.clone(), |code| format!("{status} {code}"))
     }
 
+    /// The status of an answer, whose body is not waited for.
+    pub(crate) async fn status(&mut self) -> u16 {
+        let head = self.head().await;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("there is a status: {head}"))
+    }
+
     /// Waits for the portal to close the connection, with nothing more to say.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.with(|stream| matches!(stream.read(&mut [0]), Ok(0))).await

@@ -21,7 +21,7 @@ use domain::ports::{
 use domain::request::Request;
 use domain::services::{
     Administration, AuthSettings, Authentication, Connections, DirectoryAccess, ExecutionSettings,
-    ExecutionWorker, Requests, Scripts, Submissions,
+    ExecutionWorker, Requests, ScriptChecks, Scripts, Submissions,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use domain::user::User;
@@ -347,6 +347,7 @@ fn api(
             requests: store.request_store(),
             directory: store.directory(),
             scripts,
+            checks: ScriptChecks::default(),
             reviewers: HashMap::from([(Engine::Postgresql, reviewer)]),
             clock: clock.clone(),
             ids: Arc::new(SequentialIds::new()),

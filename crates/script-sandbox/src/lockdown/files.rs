@@ -18,7 +18,11 @@ pub(super) fn restrict() -> Result<(), String> {
         .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| error.to_string())?;
     match restricted.ruleset {
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+        RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced => Err(
+            "on in part: this kernel's Landlock keeps files out of reach, and knows no ports or signals yet"
+                .to_owned(),
+        ),
         RulesetStatus::NotEnforced => Err("this kernel has no Landlock, or it is switched off".to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! Limits on what the process may use (`setrlimit`, POSIX.1-2024).
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use script_protocol::Prepare;
 
 /// Memory in use, in bytes. Much of the address space is never touched.
@@ -17,12 +17,20 @@ pub(super) fn in_use() -> Option<InUse> {
     Some(InUse { address_space: bytes()?, resident: bytes()? })
 }
 
+/// Sets every limit that can be set, and tells which cannot.
 pub(super) fn limit(prepare: &Prepare, in_use: Option<InUse>) -> Result<(), String> {
-    let in_use = in_use.ok_or("the memory in use is not known: /proc is not there")?;
-    // What is resident already counts, so that the process as a whole keeps within its limit.
-    let more = prepare.memory_bytes.saturating_sub(in_use.resident);
+    let mut failed = Vec::new();
+    match in_use {
+        None => {
+            failed.push("RLIMIT_AS: the memory in use is not known, because /proc is not there".to_owned());
+        }
+        Some(InUse { address_space, resident }) => {
+            // What is resident already counts, so that the process as a whole keeps within its limit.
+            let limit = address_space.saturating_add(prepare.memory_bytes.saturating_sub(resident));
+            failed.extend(lower(Resource::RLIMIT_AS, limit, limit).err());
+        }
+    }
     let limits = [
-        (Resource::RLIMIT_AS, in_use.address_space.saturating_add(more)),
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_MEMLOCK, 0),
@@ -33,10 +41,14 @@ pub(super) fn limit(prepare: &Prepare, in_use: Option<InUse>) -> Result<(), Stri
     ];
     // The first limit on processor time is the one whose signal says why.
     let seconds = prepare.cpu_seconds;
-    set(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
-    limits.into_iter().try_for_each(|(resource, limit)| set(resource, limit, limit))
+    failed.extend(lower(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1)).err());
+    failed.extend(limits.into_iter().filter_map(|(resource, limit)| lower(resource, limit, limit).err()));
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-fn set(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
-    setrlimit(resource, soft, hard).map_err(|errno| format!("{resource:?} cannot be set: {errno}"))
+/// A host may have set a lower limit already, which stays.
+fn lower(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
+    let told = |errno| format!("{resource:?} cannot be set: {errno}");
+    let (_, highest) = getrlimit(resource).map_err(told)?;
+    setrlimit(resource, soft.min(highest), hard.min(highest)).map_err(told)
 }

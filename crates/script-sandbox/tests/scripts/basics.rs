@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use domain::script::{DatabaseCall, LogEntry, ScriptOutcome, ScriptStatement};
+use domain::script::{CallAnswer, CallKind, DatabaseCall, LogEntry, ScriptOutcome, ScriptStatement};
 
-use super::harness::{check, database_error, in_turn, refusal, rows, script};
+use super::harness::{check, committed, database_error, in_turn, refusal, rows, script};
 
 #[tokio::test]
 async fn a_script_returns_a_value() {
@@ -161,4 +161,50 @@ async fn bytes_and_texts_turn_into_each_other() {
         "[[195,169,240,159,152,128],\"é\u{fffd}\",\"TypeError\",\"RangeError\",\"/wA=\",\"ÿ\\u0000\",\"TypeError\",\"TypeError\",\
          \"RangeError\",4,false]"
     );
+}
+
+#[tokio::test]
+async fn what_was_committed_is_in_the_log_before_anything_else_happens() {
+    let text = "for (let i = 0; i < 5; i += 1) await db.query('INSERT ...')";
+    let seen = script(text).answers(|_| Ok(committed())).run().await;
+    assert_eq!(seen.end.commits, 5);
+    let expected: Vec<String> = (1..=5).flat_map(|n| ["called".to_owned(), format!("wrote {n}")]).collect();
+    assert_eq!(seen.order, expected);
+    let seen = script(text).run().await;
+    assert_eq!(seen.end.commits, 0, "a mere read is no commit");
+}
+
+#[tokio::test]
+async fn what_a_stream_committed_counts_and_is_in_the_log() {
+    let opened = CallAnswer { stream: Some(1), ..CallAnswer::default() };
+    let last = CallAnswer { done: true, ..committed() };
+    let text = "for await (const row of db.stream('SELECT writes()')); throw new Error('after')";
+    let seen = script(text).answers(in_turn(vec![Ok(opened.clone()), Ok(last)])).run().await;
+    assert_eq!((seen.end.commits, seen.end.undone), (1, false));
+    assert_eq!(kinds(&seen.log), [CallKind::Stream, CallKind::Commit]);
+
+    let answers = in_turn(vec![Ok(opened), Err(database_error()), Err(refusal())]);
+    let failed = script(text).answers(answers).run().await;
+    assert_eq!(failed.error().database_error.as_ref().unwrap().code, "42P01");
+    assert_eq!(failed.end.commits, 0);
+    assert_eq!(kinds(&failed.log), [CallKind::Stream, CallKind::Commit]);
+    let LogEntry::Call(record) = &failed.log[1] else { panic!("{:?}", failed.log) };
+    assert_eq!(record.error.as_deref(), Some("42P01"));
+}
+
+#[tokio::test]
+async fn what_is_open_at_the_end_is_told_as_undone() {
+    let text = "db.transaction(async (tx) => { await new Promise(() => {}) }); await sleep(20); return 1";
+    let seen = script(text).run().await;
+    assert_eq!(seen.value(), "1");
+    assert!(seen.end.undone);
+    assert_eq!(kinds(&seen.log), [CallKind::Begin, CallKind::Rollback]);
+}
+
+fn kinds(log: &[LogEntry]) -> Vec<CallKind> {
+    let kind = |entry: &LogEntry| match entry {
+        LogEntry::Call(record) => Some(record.kind),
+        LogEntry::Console { .. } => None,
+    };
+    log.iter().filter_map(kind).collect()
 }

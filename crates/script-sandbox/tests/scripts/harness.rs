@@ -45,6 +45,8 @@ pub(crate) struct Seen {
     pub(crate) end: ScriptEnd,
     pub(crate) calls: Vec<DatabaseCall>,
     pub(crate) log: Vec<LogEntry>,
+    /// Calls as they reached the session, and records of calls as they were written, in one order.
+    pub(crate) order: Vec<String>,
 }
 
 impl Seen {
@@ -120,25 +122,30 @@ impl Script {
             read_only: false,
         };
         let calls = Arc::new(Mutex::new(Vec::new()));
+        let events = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
         let session = ListSession {
             answers: self.answers,
             calls: Arc::clone(&calls),
+            events: Arc::clone(&events),
             pace: self.pace,
             stopping: self.stopping,
             stop: stop.clone(),
         };
-        let mut log = ListLog::default();
+        let mut log = ListLog { entries: vec![], events: Arc::clone(&events) };
         let connection = ScriptConnection { session: Box::new(session), stop };
-        let end = runner.run(&order, connection, &mut log, self.cancel).await;
+        let end =
+            runner.run(&order, Box::pin(std::future::ready(Ok(connection))), &mut log, self.cancel).await;
         let calls = std::mem::take(&mut *calls.lock().unwrap());
-        Seen { end, calls, log: log.entries }
+        let order = std::mem::take(&mut *events.lock().unwrap());
+        Seen { end, calls, log: log.entries, order }
     }
 }
 
 struct ListSession {
     answers: Answers,
     calls: Arc<Mutex<Vec<DatabaseCall>>>,
+    events: Arc<Mutex<Vec<String>>>,
     pace: Pace,
     stopping: Duration,
     stop: CancellationToken,
@@ -148,6 +155,7 @@ struct ListSession {
 impl ScriptSession for ListSession {
     async fn call(&mut self, call: DatabaseCall) -> Result<CallAnswer, CallError> {
         self.calls.lock().unwrap().push(call.clone());
+        self.events.lock().unwrap().push("called".to_owned());
         if !self.pace.0.is_zero() {
             tokio::select! {
                 () = self.stop.cancelled() => {
@@ -165,15 +173,22 @@ impl ScriptSession for ListSession {
     }
 }
 
-#[derive(Default)]
 struct ListLog {
     entries: Vec<LogEntry>,
+    events: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
 impl ScriptLog for ListLog {
     async fn write(&mut self, entries: Vec<LogEntry>) -> Result<(), SinkError> {
-        self.entries.extend(entries);
+        // A log that takes its time, as a database does.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        for entry in entries {
+            if let LogEntry::Call(record) = &entry {
+                self.events.lock().unwrap().push(format!("wrote {}", record.number));
+            }
+            self.entries.push(entry);
+        }
         Ok(())
     }
 }
@@ -191,7 +206,13 @@ pub(crate) fn rows(columns: &[(&str, &str)], values: &[&str]) -> CallAnswer {
         ndjson: Bytes::from(values.iter().flat_map(|row| [*row, "\n"]).collect::<String>()),
         stream: None,
         done: true,
+        committed: false,
     }
+}
+
+/// The answer to a call that has committed something.
+pub(crate) fn committed() -> CallAnswer {
+    CallAnswer { command: "INSERT".to_owned(), affected: Some(1), committed: true, ..CallAnswer::default() }
 }
 
 pub(crate) fn database_error() -> CallError {

@@ -23,7 +23,7 @@ fn runner(warm: usize, most: usize) -> ProcessScriptRunner {
         std::env::var_os("NEXTEST").is_some(),
         "run this with `cargo nextest`, which gives each test a process"
     );
-    let processes = ProcessSettings { warm, most };
+    let processes = ProcessSettings { warm, most, checks: 1 };
     ProcessScriptRunner::start(ScriptSettings { processes, ..settings() }).unwrap()
 }
 
@@ -298,7 +298,16 @@ async fn full_isolation_is_had_or_told_to_be_missing() {
     let names: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
     assert_eq!(
         names,
-        ["no_new_privs", "namespaces", "descriptors", "landlock", "limits", "not_dumpable", "seccomp"]
+        [
+            "no_new_privs",
+            "namespaces",
+            "descriptors",
+            "landlock",
+            "limits",
+            "not_dumpable",
+            "seccomp",
+            "memory_watch"
+        ]
     );
     for layer in &layers {
         println!("{}: {}", layer.layer, layer.missing.as_deref().unwrap_or("on"));
@@ -315,7 +324,7 @@ async fn full_isolation_is_had_or_told_to_be_missing() {
 async fn a_host_without_a_layer_is_refused_where_full_isolation_is_asked_for() {
     let on = |require_full_isolation| {
         let bare = ScriptSettings::new(example("forger"), vec!["bare".into()]);
-        let processes = ProcessSettings { warm: 1, most: 1 };
+        let processes = ProcessSettings { warm: 1, most: 1, checks: 1 };
         ProcessScriptRunner::start(ScriptSettings { require_full_isolation, processes, ..bare }).unwrap()
     };
     assert_eq!(script("honest").run_on(&on(false)).await.value(), "1");

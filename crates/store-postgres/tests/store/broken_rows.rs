@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::job::WorkerId;
 use domain::ports::{JobQueue, RequestStore, ResultStore, ScriptLogs, StoreError};
+use domain::script::LogLimit;
 use futures_util::TryStreamExt;
 use store_postgres::PgScriptLogs;
 use testkit::builders::{at, request};
@@ -112,7 +113,7 @@ async fn a_line_of_a_log_that_is_no_line_is_corrupt() {
              SELECT id, 1, now(), {values} FROM query_requests"
         );
         client.batch_execute(&statement).await.unwrap();
-        match logs.read(stored.id, 0, 10).await {
+        match logs.read(stored.id, 0, LogLimit::NONE).await {
             Err(StoreError::Corrupt { table: "script_log", column, id }) => {
                 assert_eq!((column, id), (wrong, format!("{}/1", stored.id)));
             }

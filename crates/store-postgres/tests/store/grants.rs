@@ -8,6 +8,7 @@ use domain::pod::Pod;
 use domain::ports::{
     AuditLog, Directory, ExecutionClaim, Health, JobQueue, RequestStore, ScriptLogs, UserStore, UserUpdate,
 };
+use domain::script::LogLimit;
 use domain::target::{SyncAttempt, SyncOutcome, Target, TargetDatabase};
 use secrecy::ExposeSecret;
 use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgScriptLogs, PgStore, StoreConfig, migrate};
@@ -122,7 +123,7 @@ async fn writes_a_log(process: &Process, store: PgStore) {
     let Some(ExecutionClaim::Started { lease, .. }) = claim else { panic!("{claim:?}") };
     let logs = PgScriptLogs::new(store, Arc::new(FakeClock::new()));
     logs.writer(script.id, &lease).write(vec![console_line("one")]).await.unwrap();
-    assert_eq!(logs.read(script.id, 0, 10).await.unwrap().len(), 1);
+    assert_eq!(logs.read(script.id, 0, LogLimit::NONE).await.unwrap().lines.len(), 1);
     assert_eq!(logs.count(script.id).await.unwrap().console, 1);
 }
 

@@ -5,11 +5,13 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +23,7 @@ use super::errors::{
     unknown, unknown_on,
 };
 use super::watch::{ASK_AGAIN, Stop, Waited, Watch};
-use crate::connect::{Endpoint, Session};
+use crate::connect::{Endpoint, Session, rows};
 use crate::value::LongNumbers;
 
 /// A commit in flight at the deadline is awaited: the server decides, not the clock.
@@ -39,6 +41,11 @@ pub(super) const LEXING: &str = "SET standard_conforming_strings = on; SET clien
 /// has no clear answer: deferred constraints are checked, and cursors `WITH HOLD` would be run to their end. It
 /// fails in a transaction that has failed, where the server would answer COMMIT with ROLLBACK and no error.
 const FINISH: &str = "CLOSE ALL; SET CONSTRAINTS ALL IMMEDIATE";
+
+/// Whether the transaction has done more than read: the server numbers no other ones. It comes after what deferred
+/// constraints do, and its names say their schema, for a script's search path may lead elsewhere first. A number is
+/// not needed for notifications, which get theirs inside of the commit, nor for what only another server writes.
+const HAS_WRITTEN: &str = "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL";
 
 /// How a transaction begins. In a read-only one the first query takes a snapshot, after which nothing can make it
 /// writable again.
@@ -61,6 +68,8 @@ pub(crate) struct Worker {
     pub(crate) watch: Watch,
     endpoint: Endpoint,
     describer: Describer,
+    /// The session was ended from outside, with certainty.
+    terminated: AtomicBool,
 }
 
 impl Worker {
@@ -73,7 +82,8 @@ impl Worker {
     ) -> io::Result<Self> {
         let describer = Describer::start(session.client.clone(), long_numbers)?;
         let watch = Watch::new(stop, order.limits.timeout);
-        Ok(Self { session, watch, endpoint: Endpoint::of(order), describer })
+        let endpoint = Endpoint::of(order);
+        Ok(Self { session, watch, endpoint, describer, terminated: AtomicBool::new(false) })
     }
 
     /// Lets the server make sure that this is exactly one statement, and asks for its columns. A transaction is
@@ -179,7 +189,12 @@ impl Worker {
 
     /// Ends the session from outside. Returns whether it has certainly ended.
     pub(crate) async fn terminate(&self) -> bool {
-        self.session.terminate(&self.endpoint).await
+        if self.terminated.load(Ordering::Relaxed) {
+            return true;
+        }
+        let terminated = self.session.terminate(&self.endpoint).await;
+        self.terminated.store(terminated, Ordering::Relaxed);
+        terminated
     }
 
     /// Returns whether the server has rolled back and waits for more. Where nothing more is to come, an answer only
@@ -205,28 +220,43 @@ impl Worker {
 
     /// Commits, or fails with nothing having taken effect, or does not know.
     pub(crate) async fn commit(&self, at: Progress) -> Result<(), Fault> {
-        let finished = self.watch.over(&self.session, self.session.client.batch_execute(FINISH)).await;
+        self.commit_after(FINISH, at).await.map(drop)
+    }
+
+    /// Commits in the same way, and tells whether that was more than the end of a mere read.
+    pub(crate) async fn commit_and_tell(&self, at: Progress) -> Result<bool, Fault> {
+        let asked = self.commit_after(&format!("{FINISH}; {HAS_WRITTEN}"), at).await?;
+        // Nothing but a clear "no" is taken for one.
+        Ok(asked.first().is_none_or(|row| row.try_get(0).ok().flatten() != Some("f")))
+    }
+
+    async fn commit_after(&self, finish: &str, at: Progress) -> Result<Vec<SimpleQueryRow>, Fault> {
+        let finished = self.watch.over(&self.session, rows(&self.session.client, finish, 1)).await;
         // A wish to stop is heard until here. From now on the server decides.
-        let stop = match &finished {
-            Waited::Done(_) => self.watch.now(),
-            Waited::Stopped(stop, _) => Some(*stop),
-            Waited::Silent(stop) => return Err(Fault::Over(self.put_an_end(*stop).await)),
+        let (stop, finished) = match finished {
+            Waited::Done(finished) => (self.watch.now(), finished),
+            Waited::Stopped(stop, finished) => (Some(stop), finished),
+            Waited::Silent(stop) => return Err(Fault::Over(self.put_an_end(stop).await)),
         };
         if let Some(stop) = stop {
             self.roll_back().await;
             return Err(Fault::Over(stop.into()));
         }
-        if let Waited::Done(Err(error)) = finished {
-            return Err(match error.as_db_error() {
-                Some(db) => self.of_server(db, None).await,
-                None => Fault::Over(of_break_on(&self.session, &error, at)),
-            });
-        }
+        let asked = match finished {
+            Ok(asked) => asked,
+            Err(error) => {
+                return Err(match error.as_db_error() {
+                    Some(db) => self.of_server(db, None).await,
+                    None => Fault::Over(of_break_on(&self.session, &error, at)),
+                });
+            }
+        };
         if self.session.client.is_closed() {
             // The commit cannot be sent any more, so the server has rolled back.
             return Err(Fault::Over(of_break("the connection was closed before the commit".to_owned(), at)));
         }
-        self.send_commit().await
+        self.send_commit().await?;
+        Ok(asked)
     }
 
     async fn send_commit(&self) -> Result<(), Fault> {

@@ -97,8 +97,8 @@ impl Collected {
             affected: self.affected.filter(|_| counts),
             rows: self.rows,
             ndjson: Bytes::from(self.ndjson),
-            stream: None,
             done: true,
+            ..CallAnswer::default()
         }
     }
 }

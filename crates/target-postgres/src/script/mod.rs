@@ -9,6 +9,7 @@ mod steps;
 mod told;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
@@ -68,6 +69,7 @@ impl ScriptTarget for PostgresExecutor {
             most: Size { rows: order.limits.max_rows, bytes },
             open: Open::Nothing,
             streams: HashMap::new(),
+            prefix: format!("query_portal_{:016x}", RandomState::new().hash_one(order.request)),
             names: 0,
             calling: false,
             ended: None,
@@ -99,6 +101,9 @@ struct PostgresScript {
     most: Size,
     open: Open,
     streams: HashMap<u32, Stream>,
+    /// What the names of this session on the server begin with: nothing that a script's own code could guess. Whoever
+    /// lists what is open on the server still sees it.
+    prefix: String,
     /// How many names were given on the server.
     names: u32,
     /// A call was begun and has not been answered.
@@ -130,12 +135,16 @@ impl ScriptSession for PostgresScript {
     async fn close(self: Box<Self>) -> Result<(), ExecutionError> {
         let quiet = match (self.calling, &self.ended) {
             (false, None) => !self.is_open() || self.worker.roll_back().await,
-            // These are only said when it is certain.
-            (false, Some(ExecutionError::TimedOut | ExecutionError::Cancelled)) => true,
+            // Nothing of the last call takes effect, but a connection that broke meanwhile leaves open whether it ran on.
+            (false, Some(ExecutionError::TimedOut | ExecutionError::Cancelled)) => {
+                self.worker.roll_back().await
+            }
             _ => false,
         };
         let quiet = quiet || self.worker.terminate().await;
-        let unclear = self.calling || matches!(self.ended, Some(ExecutionError::OutcomeUnknown { .. }));
+        // Whatever commits begins by forgetting what is open, so nothing else was committing when it was given up.
+        let given_up = self.calling && self.open == Open::Nothing;
+        let unclear = given_up || matches!(self.ended, Some(ExecutionError::OutcomeUnknown { .. }));
         self.worker.close().await;
         let how = "the session could not be ended on the server";
         match (quiet, unclear) {
@@ -179,10 +188,8 @@ impl PostgresScript {
             self.worker.forget(&name).await;
         }
         let answer = answered?;
-        if own {
-            self.finish().await?;
-        }
-        Ok(answer)
+        let committed = own && self.finish().await?;
+        Ok(CallAnswer { committed, ..answer })
     }
 
     async fn begin(&mut self) -> Result<CallAnswer, CallError> {
@@ -205,8 +212,8 @@ impl PostgresScript {
             Open::Failed => return Err(transaction_failed()),
             Open::Nothing | Open::Stream(_) => return Err(no_transaction()),
         }
-        self.finish().await?;
-        Ok(said("COMMIT"))
+        let committed = self.finish().await?;
+        Ok(CallAnswer { committed, ..said("COMMIT") })
     }
 
     async fn roll_back(&mut self) -> Result<CallAnswer, CallError> {
@@ -263,10 +270,8 @@ impl PostgresScript {
         let waited = worker.watch.over(&worker.session, work).await;
         let fetched = worker.judge(Progress::Call, None, waited).await;
         let answer = self.settle(self.open == Open::Stream(number), fetched).await?;
-        if answer.done {
-            self.end_stream(number).await?;
-        }
-        Ok(CallAnswer { stream: Some(number), ..answer })
+        let committed = answer.done && self.end_stream(number).await?;
+        Ok(CallAnswer { stream: Some(number), committed, ..answer })
     }
 
     async fn close_stream(&mut self, number: u32) -> Result<CallAnswer, CallError> {
@@ -277,14 +282,15 @@ impl PostgresScript {
             let closed = self.worker.judge(Progress::Call, None, waited).await.map(Stepped::Done);
             self.settle(false, closed).await?;
         }
-        self.end_stream(number).await?;
-        Ok(CallAnswer { stream: Some(number), done: true, ..said("CLOSE") })
+        let committed = self.end_stream(number).await?;
+        Ok(CallAnswer { stream: Some(number), done: true, committed, ..said("CLOSE") })
     }
 
-    /// Forgets a stream that is closed on the server, or will be with the transaction that was opened for it.
-    async fn end_stream(&mut self, number: u32) -> Result<(), CallError> {
+    /// Forgets a stream that is closed on the server, or will be with the transaction that was opened for it. Tells
+    /// whether something was committed with it.
+    async fn end_stream(&mut self, number: u32) -> Result<bool, CallError> {
         self.streams.remove(&number);
-        if self.open == Open::Stream(number) { self.finish().await } else { Ok(()) }
+        if self.open == Open::Stream(number) { self.finish().await } else { Ok(false) }
     }
 
     /// Why a statement may not run now. One that may begins a transaction of its own unless it belongs to an open one.
@@ -309,7 +315,7 @@ impl PostgresScript {
 
     fn next_name(&mut self) -> String {
         self.names = self.names.wrapping_add(1);
-        format!("query_portal_{}", self.names)
+        format!("{}_{}", self.prefix, self.names)
     }
 
     fn steps<'a>(&'a self, checked: &'a Checked, own: bool, name: &'a str) -> Steps<'a> {
@@ -349,13 +355,15 @@ impl PostgresScript {
         Err(CallError::Ended(lost("the server did not answer a rollback")))
     }
 
-    /// Lets the transaction take effect, or ends it without effect on a target that is not to be written to.
-    async fn finish(&mut self) -> Result<(), CallError> {
+    /// Lets the transaction take effect, or ends it without effect on a target that is not to be written to. Tells
+    /// whether something was committed.
+    async fn finish(&mut self) -> Result<bool, CallError> {
         self.nothing_is_open();
         if self.read_only {
-            return self.undo().await;
+            self.undo().await?;
+            return Ok(false);
         }
-        let committed = self.worker.commit(Progress::Call).await.map(Stepped::Done);
+        let committed = self.worker.commit_and_tell(Progress::Call).await.map(Stepped::Done);
         self.settle(true, committed).await
     }
 

@@ -13,6 +13,8 @@ mod large;
 mod rules;
 mod running;
 mod scripts;
+mod scripts_closing;
+mod scripts_committed;
 mod scripts_ending;
 mod scripts_hostile;
 mod scripts_parameters;

@@ -189,10 +189,18 @@ async fn nobody_gains_from_the_names_that_the_portal_gives() {
     let db = Db::new().await;
     let mut script = db.script().await;
     script.query("CREATE TABLE t (id int)").await.unwrap();
-    // Whoever prepares something else under the next names, and whoever takes away what is running.
-    let squat = "DO $$ BEGIN FOR n IN 1..20 LOOP
-        EXECUTE format('PREPARE query_portal_%s (int) AS INSERT INTO t VALUES (1)', n); END LOOP; END $$";
-    script.query(squat).await.unwrap();
+    // Whoever has seen a name and prepares something else under the next ones, and whoever takes away what is running.
+    let seen = "SELECT $1 || name FROM pg_cursors WHERE name LIKE 'query_portal_%'";
+    let name = script.with(seen, &[Some("")]).await.unwrap();
+    let name: Vec<String> = serde_json::from_str(&one(&name)).unwrap();
+    let (prefix, number) = name[0].rsplit_once('_').unwrap();
+    let next = number.parse::<u32>().unwrap() + 1;
+    let squat = format!(
+        "DO $$ BEGIN FOR n IN {next}..{} LOOP EXECUTE
+            format('PREPARE {prefix}_%s (int) AS INSERT INTO t VALUES (1)', n); END LOOP; END $$",
+        next + 20
+    );
+    script.query(&squat).await.unwrap();
     let delete = "DELETE FROM t WHERE id = $1";
     assert_eq!(failure(script.with(delete, &[Some("1")]).await).code, "42P05");
     script.query("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$").await.unwrap();
@@ -207,6 +215,45 @@ async fn nobody_gains_from_the_names_that_the_portal_gives() {
     script.rollback().await.unwrap();
     assert_eq!(script.value("SELECT count(*)::int FROM t").await, "[0]");
     script.close().await.unwrap();
+    db.finish().await;
+}
+
+/// The names that the server lists of what a session has open.
+async fn open_cursors(script: &mut Script) -> Vec<String> {
+    let listed = script.tx("SELECT name FROM pg_catalog.pg_cursors ORDER BY creation_time").await.unwrap();
+    lines(&listed)
+        .into_iter()
+        .map(|line| serde_json::from_str::<[String; 1]>(line).unwrap()[0].clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn nobody_guesses_the_names_that_the_portal_gives() {
+    let db = Db::new().await;
+    let mut prefixes = vec![];
+    for _ in 0..2 {
+        let mut script = db.script().await;
+        script.begin().await.unwrap();
+        let stream = script.tx_stream("SELECT generate_series(1, 3)", &[]).await.unwrap().stream.unwrap();
+        assert_eq!(lines(&script.fetch(stream, 1).await.unwrap()), ["[1]"]);
+        let swap = "DO $$ BEGIN FOR n IN 0..20 LOOP
+            BEGIN EXECUTE format('CLOSE query_portal_%s', n); EXCEPTION WHEN invalid_cursor_name THEN NULL; END;
+            EXECUTE format('DECLARE query_portal_%s CURSOR FOR SELECT 666 FROM generate_series(1, 3)', n);
+            END LOOP; END $$";
+        script.tx(swap).await.unwrap();
+        let names = open_cursors(&mut script).await;
+        assert_eq!(names.len(), 22, "{names:?}");
+        let (prefix, number) = names[0].rsplit_once('_').unwrap();
+        let random = prefix.strip_prefix("query_portal_").unwrap();
+        assert!(random.len() == 16 && random.bytes().all(|b| b.is_ascii_hexdigit()), "{names:?}");
+        assert_eq!(number, stream.to_string());
+        prefixes.push(prefix.to_owned());
+        let rest = script.fetch(stream, 5).await.unwrap();
+        assert_eq!((lines(&rest), rest.done), (vec!["[2]", "[3]"], true));
+        script.commit().await.unwrap();
+        script.close().await.unwrap();
+    }
+    assert_ne!(prefixes[0], prefixes[1]);
     db.finish().await;
 }
 

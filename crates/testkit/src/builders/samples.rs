@@ -77,6 +77,7 @@ pub fn sample_failure() -> Failure {
         script: Some(ScriptPlace {
             position: Some(Position { line: 7, column: 2 }),
             stack: "at main (script.js:7:2)".to_owned(),
+            commits: 2,
         }),
     }
 }

@@ -6,7 +6,7 @@ use domain::ids::RequestId;
 use domain::job::Lease;
 use domain::ports::{Change, ScriptLog, SinkError};
 use domain::request::{Event, StateKind};
-use domain::script::{CallKind, CallRecord, ConsoleLevel, LogCounts, LogEntry, LogLine};
+use domain::script::{CallKind, CallRecord, ConsoleLevel, LogCounts, LogEntry, LogLimit, LogLine};
 
 use super::changes::hears;
 use super::scene::{Scene, Started};
@@ -33,11 +33,17 @@ fn writer(w: &Scene, started: &Started) -> Box<dyn ScriptLog> {
 }
 
 async fn all(w: &Scene, request: RequestId) -> Vec<LogLine> {
-    w.logs.read(request, 0, u32::MAX).await.expect("the store answers")
+    w.logs.read(request, 0, LogLimit::NONE).await.expect("the store answers").lines
 }
 
 async fn entries(w: &Scene, request: RequestId) -> Vec<LogEntry> {
     all(w, request).await.into_iter().map(|line| line.entry).collect()
+}
+
+/// The numbers of the lines of a part, and whether there are more.
+async fn part(w: &Scene, started: &Started, after: u64, limit: LogLimit) -> (Vec<u64>, bool) {
+    let part = w.logs.read(started.request.id, after, limit).await.expect("the store answers");
+    (part.lines.iter().map(|line| line.number).collect(), part.more)
 }
 
 /// Starts a script that says two lines.
@@ -100,16 +106,60 @@ rules! { ($) __script_log_rules in script_logs, stores: Stores => Scene::set_up;
         let started = w.started(script()).await;
         let given: Vec<LogEntry> = (1..=10).map(|n| console_line(&n.to_string())).collect();
         writer(&w, &started).write(given).await.expect("the lease holds");
-        let read = async |after, limit| {
-            let lines = w.logs.read(started.request.id, after, limit).await.expect("the store answers");
-            lines.iter().map(|line| line.number).collect::<Vec<_>>()
-        };
-        assert_eq!(read(0, 3).await, [1, 2, 3]);
-        assert_eq!(read(3, 3).await, [4, 5, 6]);
-        assert_eq!(read(8, 3).await, [9, 10]);
-        assert_eq!(read(0, 10).await.len(), 10);
-        for (after, limit) in [(10, 3), (11, 3), (u64::MAX, 3), (i64::MAX as u64, u32::MAX), (0, 0)] {
-            assert_eq!(read(after, limit).await, Vec::<u64>::new(), "{after} {limit}");
+        let read = async |after, lines| part(&w, &started, after, LogLimit { lines, ..LogLimit::NONE }).await;
+        assert_eq!(read(0, 3).await, (vec![1, 2, 3], true));
+        assert_eq!(read(3, 3).await, (vec![4, 5, 6], true));
+        assert_eq!(read(7, 3).await, (vec![8, 9, 10], false));
+        assert_eq!(read(8, 3).await, (vec![9, 10], false));
+        assert_eq!(read(0, 10).await, ((1..=10).collect(), false));
+        for (after, lines) in [(10, 3), (11, 3), (u64::MAX, 3), (i64::MAX as u64, u32::MAX)] {
+            assert_eq!(read(after, lines).await, (vec![], false), "{after} {lines}");
+        }
+        assert_eq!(read(0, 0).await, (vec![], true));
+    }
+
+    async fn a_part_of_a_log_has_no_more_bytes_of_text_than_were_asked_for(w) {
+        let started = w.started(script()).await;
+        // "é" has two bytes. A call has those of its statement and of its error.
+        let failed = LogEntry::Call(CallRecord {
+            number: 1,
+            kind: CallKind::Query,
+            statement: Some("SELECT é".to_owned()),
+            affected: None,
+            error: Some("42703".to_owned()),
+            duration: Duration::ZERO,
+        });
+        let given = vec![console_line("éé"), console_line("four"), console_line(""), failed, console_line("12345")];
+        assert_eq!(given.iter().map(LogEntry::text_bytes).collect::<Vec<_>>(), [4, 4, 0, 14, 5]);
+        writer(&w, &started).write(given).await.expect("the lease holds");
+        let read = async |after, bytes| part(&w, &started, after, LogLimit { bytes, ..LogLimit::NONE }).await;
+        assert_eq!(read(0, 7).await, (vec![1], true));
+        assert_eq!(read(0, 8).await, (vec![1, 2, 3], true), "all of them are full, an empty line fits");
+        assert_eq!(read(0, 21).await, (vec![1, 2, 3], true));
+        assert_eq!(read(0, 22).await, (vec![1, 2, 3, 4], true));
+        assert_eq!(read(0, 27).await, (vec![1, 2, 3, 4, 5], false));
+        assert_eq!(read(3, 18).await, (vec![4], true));
+        assert_eq!(read(3, 19).await, (vec![4, 5], false));
+        assert_eq!(part(&w, &started, 0, LogLimit { lines: 2, bytes: 8 }).await, (vec![1, 2], true));
+    }
+
+    async fn a_line_that_is_longer_than_what_was_asked_for_comes_by_itself(w) {
+        let started = w.started(script()).await;
+        let long = console_line(&"x".repeat(64 * 1024));
+        let given = vec![console_line("short"), long.clone(), console_line("short"), long];
+        writer(&w, &started).write(given).await.expect("the lease holds");
+        for bytes in [0, 1, 5, 64 * 1024] {
+            let mut parts = vec![];
+            loop {
+                let after = parts.last().copied().unwrap_or(0);
+                let (numbers, more) = part(&w, &started, after, LogLimit { bytes, ..LogLimit::NONE }).await;
+                assert_eq!((numbers.len(), more), (1, after < 3), "{bytes}: {numbers:?}");
+                parts.extend(numbers);
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!(parts, [1, 2, 3, 4], "{bytes}: a reader gets on");
         }
     }
 

@@ -129,8 +129,8 @@ rules! { ($) __script_session_rules in script_session, harness: Harness => ready
     async fn a_query_takes_effect_by_itself_and_its_rows_arrive_in_order(h) {
         let mut script = Script::new(&h).await;
         let answer = script.query(ScriptSample::Read(3)).await.expect("it reads");
-        assert_eq!((lines(&answer), answer.done), (numbers(1..=3), true));
-        script.query(ScriptSample::Write).await.expect("it writes");
+        assert_eq!((lines(&answer), answer.done, answer.committed), (numbers(1..=3), true, false));
+        assert!(script.query(ScriptSample::Write).await.expect("it writes").committed);
         assert_eq!(h.written_rows().await, 1);
         script.close().await;
         assert_eq!(h.written_rows().await, 1);
@@ -148,12 +148,25 @@ rules! { ($) __script_session_rules in script_session, harness: Harness => ready
 
     async fn a_transaction_takes_effect_with_its_commit_and_not_before(h) {
         let mut script = Script::new(&h).await;
-        script.call(DatabaseCall::Begin).await.expect("it begins");
-        script.in_transaction(ScriptSample::Write).await.expect("it writes");
-        script.in_transaction(ScriptSample::Write).await.expect("it writes");
+        assert!(!script.call(DatabaseCall::Begin).await.expect("it begins").committed);
+        assert!(!script.in_transaction(ScriptSample::Write).await.expect("it writes").committed);
+        assert!(!script.in_transaction(ScriptSample::Write).await.expect("it writes").committed);
         assert_eq!(h.written_rows().await, 0);
-        script.call(DatabaseCall::Commit).await.expect("it commits");
+        assert!(script.call(DatabaseCall::Commit).await.expect("it commits").committed);
         assert_eq!(h.written_rows().await, 2);
+        script.close().await;
+    }
+
+    async fn the_end_of_a_mere_read_is_no_commit(h) {
+        let mut script = Script::new(&h).await;
+        script.call(DatabaseCall::Begin).await.expect("it begins");
+        script.in_transaction(ScriptSample::Read(1)).await.expect("it reads");
+        assert!(!script.call(DatabaseCall::Commit).await.expect("it commits").committed);
+        let statement = script.statement(ScriptSample::Read(3), false);
+        let opened = script.call(DatabaseCall::Open(statement)).await.expect("it opens");
+        let stream = opened.stream.expect("it has a number");
+        let piece = script.call(DatabaseCall::Fetch { stream, rows: 9 }).await.expect("it reads");
+        assert_eq!((piece.done, opened.committed, piece.committed), (true, false, false));
         script.close().await;
     }
 
@@ -161,7 +174,7 @@ rules! { ($) __script_session_rules in script_session, harness: Harness => ready
         let mut script = Script::new(&h).await;
         script.call(DatabaseCall::Begin).await.expect("it begins");
         script.in_transaction(ScriptSample::Write).await.expect("it writes");
-        script.call(DatabaseCall::Rollback).await.expect("it rolls back");
+        assert!(!script.call(DatabaseCall::Rollback).await.expect("it rolls back").committed);
         script.query(ScriptSample::Write).await.expect("it writes");
         script.close().await;
         assert_eq!(h.written_rows().await, 1);
@@ -208,7 +221,7 @@ rules! { ($) __script_session_rules in script_session, harness: Harness => ready
         assert_eq!(script.query(ScriptSample::Read(1)).await.expect("it reads").rows, 1);
         script.call(DatabaseCall::Begin).await.expect("it begins");
         script.in_transaction(ScriptSample::Read(1)).await.expect("it reads");
-        script.call(DatabaseCall::Commit).await.expect("there is nothing to keep");
+        assert!(!script.call(DatabaseCall::Commit).await.expect("there is nothing to keep").committed);
         script.close().await;
         assert_eq!(h.written_rows().await, 0);
     }

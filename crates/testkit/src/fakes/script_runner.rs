@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::ports::{ExecutionError, ScriptCheckError, ScriptConnection, ScriptLog, ScriptRunner, SinkError};
+use domain::ports::{
+    ExecutionError, ScriptCheckError, ScriptConnect, ScriptConnection, ScriptLog, ScriptRunner, SinkError,
+};
 use domain::review::{Position, Refusal};
 use domain::script::{
     CallAnswer, CallError, CallKind, CallRecord, DatabaseCall, LogEntry, ReturnedValue, ScriptEnd,
@@ -26,6 +29,7 @@ pub struct Play {
     last_words: Vec<LogEntry>,
     outcome: ScriptOutcome,
     commits: u64,
+    undone: bool,
     console_dropped: u64,
 }
 
@@ -38,6 +42,7 @@ impl Play {
             last_words: vec![],
             outcome,
             commits: 0,
+            undone: false,
             console_dropped: 0,
         }
     }
@@ -76,6 +81,12 @@ impl Play {
         self
     }
 
+    /// Reports that a transaction was open at the end, and was undone.
+    pub fn leaves_a_transaction_open(mut self) -> Self {
+        self.undone = true;
+        self
+    }
+
     /// Reports so many bytes of the console that were not kept.
     pub fn drops(mut self, bytes: u64) -> Self {
         self.console_dropped = bytes;
@@ -98,6 +109,7 @@ pub struct FakeScriptRunner {
     orders: Mutex<Vec<ScriptOrder>>,
     checked: Mutex<Vec<String>>,
     complaint: Mutex<Option<Complaint>>,
+    holds_checks: AtomicBool,
     answers: Mutex<Vec<Result<CallAnswer, CallError>>>,
     started: Semaphore,
     released: Semaphore,
@@ -110,6 +122,7 @@ impl Default for FakeScriptRunner {
             orders: Mutex::default(),
             checked: Mutex::default(),
             complaint: Mutex::default(),
+            holds_checks: AtomicBool::default(),
             answers: Mutex::default(),
             started: Semaphore::new(0),
             released: Semaphore::new(0),
@@ -139,6 +152,12 @@ impl FakeScriptRunner {
     /// Has no process to look at texts from now on.
     pub fn cannot_check(&self) {
         *lock(&self.complaint) = Some(Complaint::Unavailable);
+    }
+
+    /// Takes its time to look at texts from now on: each waits for its [`Self::release`], and counts as
+    /// [`Self::started`] while it does.
+    pub fn holds_checks(&self) {
+        self.holds_checks.store(true, Ordering::SeqCst);
     }
 
     /// What was run, oldest first.
@@ -208,6 +227,10 @@ impl FakeScriptRunner {
 impl ScriptRunner for FakeScriptRunner {
     async fn check(&self, text: &SubmissionText) -> Result<(), ScriptCheckError> {
         lock(&self.checked).push(text.as_str().to_owned());
+        if self.holds_checks.load(Ordering::SeqCst) {
+            self.started.add_permits(1);
+            self.released.acquire().await.expect("the semaphore is never closed").forget();
+        }
         match lock(&self.complaint).clone() {
             None => Ok(()),
             Some(Complaint::Refused(refusal)) => Err(ScriptCheckError::Refused(refusal)),
@@ -220,13 +243,18 @@ impl ScriptRunner for FakeScriptRunner {
     async fn run(
         &self,
         order: &ScriptOrder,
-        mut connection: ScriptConnection,
+        connect: ScriptConnect,
         log: &mut (dyn ScriptLog + 'static),
         cancel: CancellationToken,
     ) -> ScriptEnd {
+        let mut connection = match connect.await {
+            Ok(connection) => connection,
+            Err(error) => return ended_before_it_began(error),
+        };
         lock(&self.orders).push(order.clone());
         let mut play = lock(&self.plays).pop_front().unwrap_or_else(|| Play::returns(ReturnedValue::Nothing));
-        let calls = play.calls.len() as u64;
+        // Each commit was a call, whether it is played or only told.
+        let calls = (play.calls.len() as u64).max(play.commits);
         let mut acted = self.act(&mut play, &mut connection, log).await;
         self.started.add_permits(1);
         let waited =
@@ -246,10 +274,16 @@ impl ScriptRunner for FakeScriptRunner {
             outcome,
             calls,
             commits: play.commits,
+            undone: play.undone,
             console_dropped: play.console_dropped,
             duration: Duration::from_millis(5),
         }
     }
+}
+
+/// There was no session for it.
+fn ended_before_it_began(error: ExecutionError) -> ScriptEnd {
+    ScriptEnd::not_begun(ScriptOutcome::Ended(error), Duration::ZERO)
 }
 
 fn record_of(call: &DatabaseCall, number: u64) -> CallRecord {

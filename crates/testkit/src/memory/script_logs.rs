@@ -7,7 +7,7 @@ use domain::Timestamp;
 use domain::ids::RequestId;
 use domain::job::Lease;
 use domain::ports::{Change, Clock, ScriptLog, ScriptLogs, SinkError, StoreError};
-use domain::script::{LogCounts, LogEntry, LogLine};
+use domain::script::{LogCounts, LogEntry, LogLimit, LogLine, LogPart};
 
 use super::InMemoryStore;
 use super::world::World;
@@ -34,11 +34,13 @@ impl ScriptLogs for InMemoryLogs {
         })
     }
 
-    async fn read(&self, request: RequestId, after: u64, limit: u32) -> Result<Vec<LogLine>, StoreError> {
+    async fn read(&self, request: RequestId, after: u64, limit: LogLimit) -> Result<LogPart, StoreError> {
         self.store.atomically(|world| {
             let log = world.logs.get(&request).map(Vec::as_slice).unwrap_or_default();
-            let behind = log.iter().filter(|line| line.number > after);
-            Ok(behind.take(limit as usize).cloned().collect())
+            let behind = &log[log.partition_point(|line| line.number <= after)..];
+            let (fitting, rest) =
+                behind.split_at(limit.fitting(behind.iter().map(|line| line.entry.text_bytes())));
+            Ok(LogPart { lines: fitting.to_vec(), more: !rest.is_empty() })
         })
     }
 

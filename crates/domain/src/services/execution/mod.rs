@@ -224,7 +224,7 @@ impl ExecutionWorker {
         let executor = match way {
             Way::Query(executor) => executor,
             Way::Script(scripts, target) => {
-                return scripts.run(target.as_ref(), &order, lease, sink, cancel).await;
+                return scripts.run(Arc::clone(target), &order, lease, sink, cancel).await;
             }
         };
         let result = executor.execute(&order, &mut sink, cancel).await;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::Outcome;
@@ -41,17 +42,16 @@ impl fmt::Debug for Scripts {
 impl Scripts {
     pub(super) async fn run(
         &self,
-        target: &dyn ScriptTarget,
+        target: Arc<dyn ScriptTarget>,
         order: &ExecutionOrder,
         lease: &Lease,
         mut sink: PreviewSink,
         cancel: CancellationToken,
     ) -> Outcome {
-        let stop = cancel.child_token();
-        let session = match target.open(order, stop.clone()).await {
-            Ok(session) => session,
-            // Nothing ran yet, so it is as for a query.
-            Err(error) => return Outcome::of(Err(error), vec![], order),
+        let (stop, its_order) = (cancel.child_token(), order.clone());
+        let connect = async move {
+            let session = target.open(&its_order, stop.clone()).await?;
+            Ok(ScriptConnection { session, stop })
         };
         let script = ScriptOrder {
             request: order.request,
@@ -60,8 +60,7 @@ impl Scripts {
             read_only: order.read_only,
         };
         let mut log = self.logs.writer(order.request, lease);
-        let connection = ScriptConnection { session, stop };
-        let end = self.runner.run(&script, connection, log.as_mut(), cancel).await;
+        let end = self.runner.run(&script, connect.boxed(), log.as_mut(), cancel).await;
         tracing::info!(request = %order.request, calls = end.calls, commits = end.commits,
             outcome = class(&end.outcome), "a script ended");
         outcome_of(end, &mut sink, order).await.with_preview(sink)
@@ -84,26 +83,28 @@ impl Ended {
 }
 
 async fn outcome_of(end: ScriptEnd, sink: &mut PreviewSink, order: &ExecutionOrder) -> Ended {
-    let stays = stays(end.commits);
-    let failed =
-        |kind, message: String| Ended::Other(failure(kind, message + &stays, ScriptError::default()));
-    let seconds = order.limits.timeout.as_secs_f32();
+    let (commits, stays) = (end.commits, stays(end.commits));
+    let failed = |kind, message: String| {
+        Ended::Other(failure(kind, message + &stays, ScriptError::default(), commits))
+    };
+    let (seconds, notices) = (order.limits.timeout.as_secs_f32(), notices(&end));
     match end.outcome {
         ScriptOutcome::Returned(value) => match keep(value, order.limits, sink).await {
-            Ok(statement) => Ended::Well(ExecutionReport {
-                statements: vec![statement],
-                notices: console_notice(end.console_dropped),
-                duration: end.duration,
-            }),
+            Ok(statement) => {
+                Ended::Well(ExecutionReport { statements: vec![statement], notices, duration: end.duration })
+            }
             Err(SinkError::LeaseLost | SinkError::Store(_)) => failed(
                 FailureKind::Internal,
                 "The script ended well, but its result could not be kept.".to_owned(),
             ),
         },
         ScriptOutcome::Threw(error) => {
-            let kind =
-                if error.database_error.is_some() { FailureKind::Database } else { FailureKind::Script };
-            Ended::Other(failure(kind, sentence(&error.message, &stays), error))
+            // What the server said is told, and not what the script made of it.
+            let (kind, message) = match &error.database_error {
+                Some(database_error) => (FailureKind::Database, &database_error.message),
+                None => (FailureKind::Script, &error.message),
+            };
+            Ended::Other(failure(kind, sentence(message, &stays), error, commits))
         }
         ScriptOutcome::TimedOut | ScriptOutcome::Ended(ExecutionError::TimedOut) => failed(
             FailureKind::TimedOut,
@@ -132,15 +133,16 @@ async fn outcome_of(end: ScriptEnd, sink: &mut PreviewSink, order: &ExecutionOrd
             FailureKind::Internal,
             "Stopped, because what the script said and did could not be kept.".to_owned(),
         ),
-        ScriptOutcome::Ended(error) => match (end.commits, Outcome::of(Err(error), vec![], order)) {
+        ScriptOutcome::Ended(error) => match (end.calls, Outcome::of(Err(error), vec![], order)) {
+            // Nothing ran yet, so it is as for a query.
             (0, outcome) => Ended::Other(outcome),
             (_, Outcome::Failed(ended)) => {
-                let message = format!("The script lost its session on the instance.{stays}");
-                Ended::Other(Outcome::Failed(Failure {
-                    message,
-                    script: Some(ScriptPlace::default()),
-                    ..ended
-                }))
+                let message = format!(
+                    "The script lost its session on the instance; whether its last statement still runs there is not \
+                     known.{stays}"
+                );
+                let script = Some(ScriptPlace { commits, ..ScriptPlace::default() });
+                Ended::Other(Outcome::Failed(Failure { message, script, ..ended }))
             }
             (_, outcome @ (Outcome::Succeeded { .. } | Outcome::Cancelled | Outcome::Unknown)) => {
                 Ended::Other(outcome)
@@ -149,9 +151,10 @@ async fn outcome_of(end: ScriptEnd, sink: &mut PreviewSink, order: &ExecutionOrd
     }
 }
 
-fn failure(kind: FailureKind, message: String, error: ScriptError) -> Outcome {
+fn failure(kind: FailureKind, message: String, error: ScriptError, commits: u64) -> Outcome {
     let ScriptError { position, stack, database_error, .. } = error;
-    Outcome::Failed(Failure { kind, message, database_error, script: Some(ScriptPlace { position, stack }) })
+    let script = Some(ScriptPlace { position, stack, commits });
+    Outcome::Failed(Failure { kind, message, database_error, script })
 }
 
 /// What a failure says about the part of the script that took effect.
@@ -169,15 +172,18 @@ fn sentence(thrown: &str, stays: &str) -> String {
     format!("{thrown}{stop}{stays}")
 }
 
-fn console_notice(dropped: u64) -> Vec<Notice> {
-    if dropped == 0 {
-        return vec![];
-    }
-    vec![Notice {
-        severity: "NOTICE".to_owned(),
-        code: "portal".to_owned(),
-        message: format!("{dropped} more bytes of console output were not kept."),
-    }]
+/// What a requester should know of a script that ended well.
+fn notices(end: &ScriptEnd) -> Vec<Notice> {
+    let dropped = end.console_dropped;
+    let told = [
+        (dropped > 0).then(|| format!("{dropped} more bytes of console output were not kept.")),
+        end.undone.then(|| {
+            "A transaction or a stream was still open when the script ended, and what it did was undone."
+                .to_owned()
+        }),
+    ];
+    let notice = |message| Notice { severity: "NOTICE".to_owned(), code: "portal".to_owned(), message };
+    told.into_iter().flatten().map(notice).collect()
 }
 
 /// Writes a script's value as rows of one column: the elements of an array, or the value itself.

@@ -47,6 +47,9 @@ pub enum SubmitError {
     /// The idempotency key stands for something else.
     #[error("the idempotency key was used for another submission")]
     KeyReused,
+    /// As many scripts of the person are being looked at as one person may have looked at.
+    #[error("other scripts of the person are still being checked")]
+    TooManyChecks,
     /// No process could be had to look at a script.
     #[error("scripts cannot be checked now")]
     ScriptsUnavailable { source: Box<dyn std::error::Error + Send + Sync> },

@@ -1,5 +1,6 @@
 //! Submitting a request.
 
+mod checks;
 mod fingerprint;
 mod input;
 
@@ -26,6 +27,7 @@ use crate::target::{Engine, Target};
 use crate::text::SubmissionText;
 use crate::user::{Actor, Origin, Permission};
 
+pub use checks::ScriptChecks;
 pub use input::{ChangeError, Changes, FieldError, Submit, SubmitError, Submitted};
 
 /// A submission that may be stored, with what was found on the way.
@@ -43,6 +45,7 @@ pub struct Submissions {
     pub reviewers: HashMap<Engine, Arc<dyn SubmissionReviewer>>,
     /// Absent on a portal that runs no scripts.
     pub scripts: Option<Arc<dyn ScriptRunner>>,
+    pub checks: ScriptChecks,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdGenerator>,
 }
@@ -190,7 +193,7 @@ impl Submissions {
         let mut errors = vec![];
         let target = self.usable_target(actor, instance, &mut errors).await?;
         let Some(target) = target else { return Err(SubmitError::Fields(errors)) };
-        self.review(&target, &Submission { kind, text, filename: None, compiled: vec![] }).await
+        self.review(actor, &target, &Submission { kind, text, filename: None, compiled: vec![] }).await
     }
 
     /// Looks at everything that a submission, new or changed, has to pass.
@@ -203,11 +206,16 @@ impl Submissions {
             filename: submit.filename.clone(),
             compiled: vec![],
         };
-        let review = self.review(&target, &submission).await?;
+        let review = self.review(actor, &target, &submission).await?;
         Ok(Accepted { target, pod, submission, review })
     }
 
-    async fn review(&self, target: &Target, submission: &Submission) -> Result<Review, SubmitError> {
+    async fn review(
+        &self,
+        actor: &Actor,
+        target: &Target,
+        submission: &Submission,
+    ) -> Result<Review, SubmitError> {
         let Some(reviewer) = self.reviewers.get(&target.engine) else {
             let message =
                 format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
@@ -217,15 +225,22 @@ impl Submissions {
             SubmissionKind::Query => {
                 reviewer.review(submission, target.read_only).await.map_err(SubmitError::Refused)
             }
-            SubmissionKind::Script => self.review_script(target, submission).await,
+            SubmissionKind::Script => self.review_script(actor, target, submission).await,
         }
     }
 
-    async fn review_script(&self, target: &Target, submission: &Submission) -> Result<Review, SubmitError> {
+    async fn review_script(
+        &self,
+        actor: &Actor,
+        target: &Target,
+        submission: &Submission,
+    ) -> Result<Review, SubmitError> {
         let Some(runner) = &self.scripts else {
             let message = "is script, and this portal runs no scripts";
             return Err(SubmitError::Fields(vec![FieldError::new("submissionType", message)]));
         };
+        // Held until the check is over, however it ends.
+        let _permit = self.checks.begin(actor.user).ok_or(SubmitError::TooManyChecks)?;
         match runner.check(&submission.text).await {
             Ok(()) => Ok(script::review(target.read_only)),
             Err(ScriptCheckError::Refused(refusal)) => Err(SubmitError::Refused(refusal)),

@@ -10,7 +10,7 @@ use domain::ports::{CredentialError, ExecutionError, ScriptRunner, ScriptTarget,
 use domain::request::{NotificationKind, State, StateKind};
 use domain::review::Position;
 use domain::script::{
-    CallAnswer, CallError, CallKind, DatabaseCall, LogEntry, LogLine, ReturnedValue, ScriptError,
+    CallAnswer, CallError, CallKind, DatabaseCall, LogEntry, LogLimit, LogLine, ReturnedValue, ScriptError,
     ScriptOutcome, ScriptStatement,
 };
 use domain::services::{ExecutionWorker, Scripts};
@@ -77,7 +77,7 @@ impl Stage {
 
     async fn log(&self, id: RequestId) -> Vec<LogLine> {
         let logs = self.rig.world.store.script_logs(self.rig.world.clock.clone());
-        logs.read(id, 0, u32::MAX).await.expect("the store answers")
+        logs.read(id, 0, LogLimit::NONE).await.expect("the store answers").lines
     }
 }
 
@@ -210,7 +210,7 @@ async fn every_end_becomes_a_plain_sentence_that_tells_what_stays() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r"
     0 threw: script | TypeError: x is not a function
-    0 threw what the database said: database | Error: division by zero
+    0 threw what the database said: database | division by zero
     0 timed out: timed_out | Stopped after 2.5 seconds, the limit of the instance.
     0 cancelled though nobody asked: internal | The portal stopped the execution; nothing took effect. Submit it again.
     0 out of memory: out_of_memory | The script used more than 64 MiB of memory, its limit.
@@ -224,29 +224,29 @@ async fn every_end_becomes_a_plain_sentence_that_tells_what_stays() {
     0 log lost: internal | Stopped, because what the script said and did could not be kept.
     0 outcome unknown: interrupted
     1 threw: script | TypeError: x is not a function. One transaction had been committed before; it stays in effect.
-    1 threw what the database said: database | Error: division by zero. One transaction had been committed before; it stays in effect.
+    1 threw what the database said: database | division by zero. One transaction had been committed before; it stays in effect.
     1 timed out: timed_out | Stopped after 2.5 seconds, the limit of the instance. One transaction had been committed before; it stays in effect.
     1 cancelled though nobody asked: stopped | Stopped, because somebody asked for it. One transaction had been committed before; it stays in effect.
     1 out of memory: out_of_memory | The script used more than 64 MiB of memory, its limit. One transaction had been committed before; it stays in effect.
     1 violation: policy_violation | The script's process was ended, because it did what no script can do: it called socket. One transaction had been committed before; it stays in effect.
     1 crashed: crashed | The script's process ended by itself: signal 11. One transaction had been committed before; it stays in effect.
     1 not started: internal | No process for the script could be had; nothing ran. One transaction had been committed before; it stays in effect.
-    1 session gone: target_unavailable | The script lost its session on the instance. One transaction had been committed before; it stays in effect.
-    1 session said: database | The script lost its session on the instance. One transaction had been committed before; it stays in effect.
+    1 session gone: target_unavailable | The script lost its session on the instance; whether its last statement still runs there is not known. One transaction had been committed before; it stays in effect.
+    1 session said: database | The script lost its session on the instance; whether its last statement still runs there is not known. One transaction had been committed before; it stays in effect.
     1 session timed out: timed_out | Stopped after 2.5 seconds, the limit of the instance. One transaction had been committed before; it stays in effect.
     1 session cancelled: stopped | Stopped, because somebody asked for it. One transaction had been committed before; it stays in effect.
     1 log lost: internal | Stopped, because what the script said and did could not be kept. One transaction had been committed before; it stays in effect.
     1 outcome unknown: interrupted
     3 threw: script | TypeError: x is not a function. 3 transactions had been committed before; they stay in effect.
-    3 threw what the database said: database | Error: division by zero. 3 transactions had been committed before; they stay in effect.
+    3 threw what the database said: database | division by zero. 3 transactions had been committed before; they stay in effect.
     3 timed out: timed_out | Stopped after 2.5 seconds, the limit of the instance. 3 transactions had been committed before; they stay in effect.
     3 cancelled though nobody asked: stopped | Stopped, because somebody asked for it. 3 transactions had been committed before; they stay in effect.
     3 out of memory: out_of_memory | The script used more than 64 MiB of memory, its limit. 3 transactions had been committed before; they stay in effect.
     3 violation: policy_violation | The script's process was ended, because it did what no script can do: it called socket. 3 transactions had been committed before; they stay in effect.
     3 crashed: crashed | The script's process ended by itself: signal 11. 3 transactions had been committed before; they stay in effect.
     3 not started: internal | No process for the script could be had; nothing ran. 3 transactions had been committed before; they stay in effect.
-    3 session gone: target_unavailable | The script lost its session on the instance. 3 transactions had been committed before; they stay in effect.
-    3 session said: database | The script lost its session on the instance. 3 transactions had been committed before; they stay in effect.
+    3 session gone: target_unavailable | The script lost its session on the instance; whether its last statement still runs there is not known. 3 transactions had been committed before; they stay in effect.
+    3 session said: database | The script lost its session on the instance; whether its last statement still runs there is not known. 3 transactions had been committed before; they stay in effect.
     3 session timed out: timed_out | Stopped after 2.5 seconds, the limit of the instance. 3 transactions had been committed before; they stay in effect.
     3 session cancelled: stopped | Stopped, because somebody asked for it. 3 transactions had been committed before; they stay in effect.
     3 log lost: internal | Stopped, because what the script said and did could not be kept. 3 transactions had been committed before; they stay in effect.

@@ -194,3 +194,37 @@ async fn whoever_waits_for_the_end_of_a_script_is_not_answered_for_each_of_its_l
     let answer = waiting.await.expect("no panic").expect("it may be seen");
     assert_eq!(answer.state.kind(), StateKind::Failed);
 }
+
+/// Lines as long as a script's may be.
+fn long(count: usize) -> Vec<LogEntry> {
+    std::iter::repeat_n(console_line(&"x".repeat(64 * 1024)), count).collect()
+}
+
+#[tokio::test]
+async fn a_part_of_a_log_is_limited_in_bytes_too_and_says_that_there_is_more() {
+    let world = World::new();
+    let id = script(&world).id;
+    world.store.put_log(id, long(20));
+    let page = service(&world).log(&ada(), id, 0, 1_000).await.expect("it may be seen");
+    assert_eq!((numbers(&page.lines), page.more), ((1..=8).collect(), true), "512 KiB");
+    let page = service(&world).log(&ada(), id, 12, 1_000).await.expect("it may be seen");
+    assert_eq!((numbers(&page.lines), page.more), ((13..=20).collect(), false));
+    let (page, counts) = service(&world).script(&ada(), id, 200).await.expect("it is a script");
+    assert_eq!((numbers(&page.lines), page.more, counts.console), (vec![1], true, 20), "64 KiB");
+}
+
+#[tokio::test]
+async fn whoever_follows_is_given_little_at_once_and_all_of_it_in_the_end() {
+    let world = World::new();
+    let request = script(&world);
+    let quarter = console_line(&"x".repeat(8 * 1024));
+    world.store.put_log(request.id, [vec![quarter; 5], long(2), said(1)].concat());
+    let (mut after, mut parts) = (0, vec![]);
+    while after < 8 {
+        let followed = service(&world).follow(&ada(), request.id, None, after, LONG).await;
+        let lines = followed.expect("it may be seen").lines;
+        after = lines.last().expect("there is always one, however long it is").number;
+        parts.push(numbers(&lines));
+    }
+    assert_eq!(parts, [vec![1, 2, 3, 4], vec![5], vec![6], vec![7], vec![8]], "32 KiB");
+}

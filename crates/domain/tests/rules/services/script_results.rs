@@ -136,3 +136,14 @@ async fn a_result_that_cannot_be_kept_fails_the_script_and_says_what_stays() {
     assert_eq!(failure.message, expected);
     assert_eq!(lines(&stage, id).await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_notice_says_that_what_was_still_open_at_the_end_was_undone() {
+    let stage = Stage::new();
+    let play = Play::returns(ReturnedValue::Nothing).leaves_a_transaction_open();
+    let (report, _) = completed(&stage, stage.plays(play).await).await;
+    let told: Vec<&str> = report.notices.iter().map(|notice| notice.message.as_str()).collect();
+    let expected =
+        "A transaction or a stream was still open when the script ended, and what it did was undone.";
+    assert_eq!(told, [expected]);
+}

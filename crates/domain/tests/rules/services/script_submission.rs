@@ -6,13 +6,14 @@ use domain::idempotency::IdempotencyKey;
 use domain::policy::Denied;
 use domain::ports::ScriptRunner;
 use domain::request::{Event, StateKind, SubmissionKind};
-use domain::review::{Effect, Position};
+use domain::review::{Effect, Position, Review};
 use domain::services::{ChangeError, Changes, Submit, SubmitError};
 use domain::target::Engine;
 use domain::text::SubmissionText;
 use domain::user::{Actor, Origin, roles};
 use testkit::builders::{actor, approver, database, instance_id, target, target_database};
 use testkit::fakes::FakeScriptRunner;
+use tokio::task::JoinHandle;
 
 use super::submission::{Desk, query};
 
@@ -201,5 +202,78 @@ async fn a_retry_with_its_key_is_answered_without_looking_again() {
     ] {
         let error = submit(other).await;
         assert!(matches!(error, Err(SubmitError::KeyReused)), "{error:?}");
+    }
+}
+
+/// A check of a script that is under way, of one person.
+fn checking(desk: &Arc<ScriptDesk>, actor: Actor) -> JoinHandle<Result<Review, SubmitError>> {
+    let desk = Arc::clone(desk);
+    tokio::spawn(async move {
+        let submissions = &desk.desk.submissions;
+        submissions.check(&actor, &instance_id("orders-db"), SubmissionKind::Script, text("1")).await
+    })
+}
+
+/// A desk at which Ada has as many checks under way as she may.
+async fn busy() -> (Arc<ScriptDesk>, [JoinHandle<Result<Review, SubmitError>>; 2]) {
+    let scripts = Arc::new(ScriptDesk::new());
+    scripts.runner.holds_checks();
+    let under_way = [checking(&scripts, ada()), checking(&scripts, ada())];
+    for _ in &under_way {
+        scripts.runner.started().await;
+    }
+    (scripts, under_way)
+}
+
+#[tokio::test]
+async fn of_one_person_two_scripts_are_looked_at_at_once_and_the_next_is_refused_at_once() {
+    let (scripts, under_way) = busy().await;
+    let error = scripts.refused(script()).await;
+    assert!(matches!(error, SubmitError::TooManyChecks), "{error:?}");
+    let error = checking(&scripts, ada()).await.expect("no panic");
+    assert!(matches!(error, Err(SubmitError::TooManyChecks)), "{error:?}");
+    assert_eq!(scripts.runner.checked().len(), 2, "no process was asked");
+    let other = checking(&scripts, actor("alan").build());
+    scripts.runner.started().await;
+    for check in under_way.into_iter().chain([other]) {
+        scripts.runner.release();
+        check.await.expect("no panic").expect("it is accepted");
+    }
+    scripts.runner.release();
+    scripts.desk.submit(&ada(), script()).await.expect("her turns are free again");
+}
+
+#[tokio::test]
+async fn whoever_has_too_many_checks_may_still_submit_queries_and_is_told_first_what_else_is_wrong() {
+    let (scripts, _under_way) = busy().await;
+    let elsewhere = Submit { instance: instance_id("ledger-db"), ..script() };
+    let error = scripts.refused(elsewhere).await;
+    assert!(matches!(error, SubmitError::Fields(_)), "{error:?}");
+    scripts.desk.submit(&ada(), query()).await.expect("queries need no script process");
+}
+
+#[tokio::test]
+async fn a_check_whose_caller_has_gone_counts_no_more() {
+    let (scripts, under_way) = busy().await;
+    for check in under_way {
+        check.abort();
+        assert!(check.await.expect_err("it was told to end").is_cancelled());
+    }
+    let next = [checking(&scripts, ada()), checking(&scripts, ada())];
+    for check in next {
+        scripts.runner.started().await;
+        scripts.runner.release();
+        check.await.expect("no panic").expect("it is accepted");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_was_refused_or_had_no_process_counts_no_more() {
+    let scripts = ScriptDesk::new();
+    for _ in 0..3 {
+        scripts.runner.refuses("SyntaxError: no", 1, 2);
+        assert!(matches!(scripts.refused(script()).await, SubmitError::Refused(_)));
+        scripts.runner.cannot_check();
+        assert!(matches!(scripts.refused(script()).await, SubmitError::ScriptsUnavailable { .. }));
     }
 }

@@ -8,7 +8,7 @@ use domain::ids::RequestId;
 use domain::policy::Denied;
 use domain::ports::{StoreError, SubmissionReviewer};
 use domain::request::{NotificationKind, Request, RunOptions, State, SubmissionKind};
-use domain::services::{Submissions, Submit, SubmitError};
+use domain::services::{ScriptChecks, Submissions, Submit, SubmitError};
 use domain::target::{Engine, Limits};
 use domain::text::SubmissionText;
 use domain::user::{Actor, Origin, Permission, roles};
@@ -37,6 +37,7 @@ impl Desk {
             directory: world.store.directory(),
             reviewers,
             scripts: None,
+            checks: ScriptChecks::default(),
             clock: world.clock.clone(),
             ids: Arc::new(SequentialIds::new()),
         };

@@ -98,7 +98,7 @@ async fn mistakes_are_told_with_their_place() {
     let ran = scene
         .run("async function save() {\n  await db.query('INSERT INTO nowhere VALUES (1)');\n}\nawait save();")
         .await;
-    assert_eq!(ran.failed("database"), "DatabaseError: relation \"nowhere\" does not exist");
+    assert_eq!(ran.failed("database"), "relation \"nowhere\" does not exist");
     let error = &ran.request["error"];
     assert_eq!((&error["code"], &error["line"], &error["column"]), (&json!("42P01"), &json!(2), &json!(12)));
     assert_eq!(error["stack"], "at save (script.js:2:12)\nat script.js:4:7");
@@ -153,9 +153,16 @@ async fn without_scripts_a_portal_says_so() {
 fn doctor_names_every_layer() {
     let output = crate::harness::bare_command().arg("doctor").output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
-    for layer in
-        ["no_new_privs", "namespaces", "descriptors", "landlock", "limits", "not_dumpable", "seccomp"]
-    {
+    for layer in [
+        "no_new_privs",
+        "namespaces",
+        "descriptors",
+        "landlock",
+        "limits",
+        "not_dumpable",
+        "seccomp",
+        "memory_watch",
+    ] {
         let line =
             told.lines().find(|line| line.contains(layer)).unwrap_or_else(|| panic!("{layer} in {told}"));
         assert!(line.starts_with("  yes") || line.starts_with("  MISSING"), "{line}");

@@ -20,7 +20,7 @@ async fn of_a_million_calls_that_nobody_awaits_the_limit_is_made_one_at_a_time()
         .timeout(Duration::from_mins(1))
         .answers(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
-            Ok(CallAnswer::default())
+            Ok(CallAnswer { committed: true, ..CallAnswer::default() })
         })
         .run_on(&runner)
         .await;

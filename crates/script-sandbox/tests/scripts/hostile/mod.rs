@@ -38,7 +38,11 @@ const IS_CLEAN: &str = r#"["undefined",[],[],true,true,0,null]"#;
 pub(crate) const LIMIT: u64 = 256 * 1024 * 1024;
 
 pub(crate) fn few(settings: ScriptSettings) -> ScriptSettings {
-    ScriptSettings { processes: ProcessSettings { warm: 1, most: 2 }, memory_bytes: LIMIT, ..settings }
+    ScriptSettings {
+        processes: ProcessSettings { warm: 1, most: 2, checks: 1 },
+        memory_bytes: LIMIT,
+        ..settings
+    }
 }
 
 pub(crate) fn runner() -> ProcessScriptRunner {
