@@ -22,7 +22,6 @@ fn main() -> ExitCode {
     // First of all, and without a runtime: a script process has one thread and reads no configuration.
     if std::env::args_os().nth(1).is_some_and(|command| command == scripts::WORKER) {
         script_sandbox::serve();
-        return ExitCode::SUCCESS;
     }
     with_runtime()
 }

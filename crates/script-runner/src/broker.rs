@@ -5,19 +5,18 @@ use std::time::{Duration, Instant};
 
 use domain::execution::DatabaseError;
 use domain::ports::{ExecutionError, ScriptConnection, ScriptLog, ScriptSession, SinkError};
-use domain::script::{
-    CONSOLE_BYTES, CallAnswer, CallError, CallKind, CallRecord, DatabaseCall, ScriptEnd, ScriptOrder,
-    ScriptOutcome,
-};
+use domain::script::{CONSOLE_BYTES, CallAnswer, CallError, ScriptEnd, ScriptOrder, ScriptOutcome};
 use futures_util::future::{BoxFuture, FutureExt as _, join};
 use script_protocol::{CallFailure, FromWorker, LEAST_LINE, MAX_LINE, MAX_TO_WORKER, Run, Threw, ToWorker};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Journal, journal};
+use crate::account::Account;
+use crate::journal::journal;
 use crate::pool::Lent;
-use crate::process::{Death, Life, Process, Reader, Writer};
+use crate::process::{Death, Life, Process};
+use crate::talk::{Heard, beside, listen, speak};
 use crate::translate;
 use crate::usage::{LOOK_EVERY, Usage};
 
@@ -49,17 +48,11 @@ pub(crate) async fn run(
     let broker = Broker {
         limits,
         deadline: begun + order.limits.timeout,
-        journal,
+        account: Account::new(journal),
         failed: HashMap::new(),
-        calls: 0,
-        commits: 0,
         console: 0,
         console_dropped: 0,
-        in_transaction: false,
-        own_streams: 0,
-        record: None,
         held_back: None,
-        undone: false,
     };
     let (mut end, logged) = join(broker.run(order, lent, connection, cancel, lost), scribe.write(log)).await;
     end.duration = begun.elapsed();
@@ -74,53 +67,19 @@ pub(crate) async fn run(
 struct Broker {
     limits: Limits,
     deadline: Instant,
-    journal: Journal,
+    account: Account,
     /// The server's errors, by the number of the call.
     failed: HashMap<u64, DatabaseError>,
-    calls: u64,
-    commits: u64,
     console: usize,
     console_dropped: u64,
-    in_transaction: bool,
-    /// Streams outside of a transaction that are open: at most one, and it is a transaction of its own.
-    own_streams: u32,
-    record: Option<Pending>,
     /// An answer that waits until what it stands for is in the log.
     held_back: Option<HeldBack>,
-    /// Something was open when the script ended, and was undone.
-    undone: bool,
 }
 
 struct HeldBack {
     message: ToWorker,
     payload: Vec<u8>,
     written: BoxFuture<'static, ()>,
-}
-
-/// A call that goes into the log once it is answered.
-struct Pending {
-    number: u64,
-    kind: Option<CallKind>,
-    statement: Option<String>,
-    /// Opens, reads or closes a stream that is a transaction of its own.
-    own_stream: Option<StreamCall>,
-    begun: Instant,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StreamCall {
-    Open,
-    Fetch,
-    Close,
-}
-
-/// What is heard of a process.
-enum Heard {
-    Message(FromWorker, Vec<u8>),
-    /// What is no message of its.
-    Nonsense(String),
-    /// It has nothing more to say.
-    End,
 }
 
 fn violation(what: impl Into<String>) -> ScriptOutcome {
@@ -184,7 +143,9 @@ impl Broker {
             }
             _ => join(self.stop(outcome, state, &stop), life.end_now()).await.0,
         };
-        let Self { calls, commits, undone, console_dropped, .. } = self;
+        let undone = self.account.undo();
+        let (calls, commits, console_dropped) =
+            (self.account.calls(), self.account.commits(), self.console_dropped);
         ScriptEnd { outcome, calls, commits, undone, console_dropped, duration: Duration::ZERO }
     }
 
@@ -242,7 +203,7 @@ impl Broker {
         if payload.len() > MAX_LINE || self.console > CONSOLE_BYTES + MAX_LINE {
             return Some(violation("it sent more console text than a script can"));
         }
-        self.journal.console(level, String::from_utf8_lossy(&payload).into_owned());
+        self.account.journal.console(level, String::from_utf8_lossy(&payload).into_owned());
         None
     }
 
@@ -261,9 +222,8 @@ impl Broker {
         let Some(idle) = session.idle.take() else {
             return Some(violation("it made a call before the one before it was answered"));
         };
-        self.calls += 1;
         // The process counts, too, and tells the script.
-        if number != self.calls || self.calls > self.limits.max_calls {
+        if !self.account.next(number, self.limits.max_calls) {
             session.idle = Some(idle);
             return Some(violation("it made more calls than a script can"));
         }
@@ -274,23 +234,7 @@ impl Broker {
                 return Some(violation(what));
             }
         };
-        let text = match &call {
-            DatabaseCall::Query(statement) | DatabaseCall::Open(statement) => statement.text.as_str(),
-            _ => "",
-        };
-        let own_stream = match &call {
-            DatabaseCall::Open(statement) if !statement.in_transaction => Some(StreamCall::Open),
-            DatabaseCall::Fetch { .. } if self.own_streams > 0 => Some(StreamCall::Fetch),
-            DatabaseCall::Close { .. } if self.own_streams > 0 => Some(StreamCall::Close),
-            _ => None,
-        };
-        self.record = Some(Pending {
-            number,
-            kind,
-            statement: kind.and_then(|kind| self.journal.statement(kind, text)),
-            own_stream,
-            begun: Instant::now(),
-        });
+        self.account.begin(&call, kind);
         let mut idle = idle;
         session.under_way = Some(
             async move {
@@ -310,7 +254,7 @@ impl Broker {
     ) -> Option<ScriptOutcome> {
         session.idle = Some(idle);
         session.under_way = None;
-        let number = self.note(&answer);
+        let number = self.account.end(&answer);
         let committed = answer.as_ref().is_ok_and(|answer| answer.committed);
         let (message, payload) = match answer {
             Ok(answer) => {
@@ -331,7 +275,7 @@ impl Broker {
         };
         if committed {
             // What cannot be taken back is on the record before anything else happens.
-            let written = self.journal.written();
+            let written = self.account.journal.written();
             self.held_back = Some(HeldBack { message, payload, written });
             return None;
         }
@@ -342,50 +286,6 @@ impl Broker {
     fn release(&mut self, answers: &mpsc::Sender<(ToWorker, Vec<u8>)>) -> Option<ScriptOutcome> {
         let HeldBack { message, payload, .. } = self.held_back.take()?;
         send(answers, message, payload)
-    }
-
-    /// Writes down what became of the call that was under way, and returns its number.
-    fn note(&mut self, answer: &Result<CallAnswer, CallError>) -> u64 {
-        let Some(pending) = self.record.take() else { return 0 };
-        let Pending { number, kind, statement, own_stream, begun } = pending;
-        let committed = answer.as_ref().is_ok_and(|answer| answer.committed);
-        self.commits += u64::from(committed);
-        match (kind, answer) {
-            (Some(CallKind::Begin), Ok(_)) => self.in_transaction = true,
-            // A server's error at the commit has undone the transaction; a refusal has not.
-            (Some(CallKind::Commit | CallKind::Rollback), Ok(_))
-            | (Some(CallKind::Commit), Err(CallError::Database(_))) => self.in_transaction = false,
-            _ => {}
-        }
-        let done = answer.as_ref().is_ok_and(|answer| answer.done);
-        let failed = matches!(answer, Err(CallError::Database(_)));
-        // The end of a stream outside of a transaction is the end of a transaction.
-        let end = match own_stream {
-            Some(StreamCall::Open) if answer.is_ok() => {
-                self.own_streams = 1;
-                None
-            }
-            Some(StreamCall::Fetch) if done || failed => Some(CallKind::Commit),
-            Some(StreamCall::Close) if answer.is_ok() || failed => Some(CallKind::Commit),
-            Some(StreamCall::Open | StreamCall::Fetch | StreamCall::Close) | None => None,
-        };
-        if end.is_some() {
-            self.own_streams = 0;
-        }
-        if let Some(kind) = kind.or(end.filter(|_| committed || failed)) {
-            let error = match answer {
-                Ok(_) => None,
-                Err(CallError::Refused(refusal)) => Some(refusal.code.clone()),
-                Err(CallError::Database(error)) => Some(error.code.clone()),
-                Err(CallError::Ended(ExecutionError::TimedOut)) => Some("timed_out".to_owned()),
-                Err(CallError::Ended(ExecutionError::Cancelled)) => Some("cancelled".to_owned()),
-                Err(CallError::Ended(_)) => Some("session_ended".to_owned()),
-            };
-            let affected = answer.as_ref().ok().and_then(|answer| answer.affected);
-            let duration = begun.elapsed();
-            self.journal.call(CallRecord { number, kind, statement, affected, error, duration });
-        }
-        number
     }
 
     /// Stops a call that is under way, waits until it is certain what became of it, and ends the session.
@@ -402,27 +302,13 @@ impl Broker {
             None => idle,
             Some(call) => {
                 let (session, answer) = call.await;
-                self.note(&answer);
+                self.account.end(&answer);
                 if let Err(CallError::Ended(error @ ExecutionError::OutcomeUnknown { .. })) = answer {
                     outcome = ScriptOutcome::Ended(error);
                 }
                 Some(session)
             }
         };
-        if self.in_transaction || self.own_streams > 0 {
-            self.undone = true;
-            let number = self.calls + 1;
-            let kind = CallKind::Rollback;
-            let duration = Duration::ZERO;
-            self.journal.call(CallRecord {
-                number,
-                kind,
-                statement: None,
-                affected: None,
-                error: None,
-                duration,
-            });
-        }
         let Some(session) = idle else { return outcome };
         match session.close().await {
             Ok(()) => outcome,
@@ -479,34 +365,4 @@ async fn answered(
         Some(call) => call.await,
         None => std::future::pending().await,
     }
-}
-
-/// Hands on what the process says; what is no message of its ends that.
-async fn listen(reader: &mut Reader, said: mpsc::Sender<Heard>) {
-    loop {
-        let heard = match reader.next().await {
-            Ok(Some((message, payload))) => Heard::Message(message, payload),
-            Ok(None) => Heard::End,
-            Err(error) => Heard::Nonsense(format!("it sent what is no message: {error}")),
-        };
-        let last = !matches!(heard, Heard::Message(..));
-        if said.send(heard).await.is_err() || last {
-            return;
-        }
-    }
-}
-
-/// Sends what is to be sent. A process that is gone is noticed by who listens.
-async fn speak(writer: &mut Writer, to_send: &mut mpsc::Receiver<(ToWorker, Vec<u8>)>) {
-    while let Some((message, payload)) = to_send.recv().await {
-        if writer.send(&message, &payload).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Both directions, for as long as anybody needs them.
-async fn beside(listen: impl Future<Output = ()>, speak: impl Future<Output = ()>) {
-    join(listen, speak).await;
-    std::future::pending::<()>().await;
 }

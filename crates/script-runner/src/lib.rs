@@ -4,12 +4,14 @@
 //! outlives its limits. It must not know how a script is run inside of its process, nor what answers its calls. Nothing
 //! that comes from a process is trusted.
 
+mod account;
 mod broker;
 mod journal;
 mod pool;
 mod process;
 mod runner;
 mod spawner;
+mod talk;
 mod translate;
 mod usage;
 

@@ -65,7 +65,7 @@ impl Channel {
 
 /// Serves the portal until there is nothing left to do, over the socket that stands in for standard input. What is no
 /// message of this version ends it.
-pub fn serve() {
+pub fn serve() -> ! {
     lockdown::follow_parent();
     lockdown::step_back();
     lockdown::tell_of_signals();
@@ -81,6 +81,8 @@ pub fn serve() {
         }
         Ok(_) | Err(_) => {}
     }
+    // Nothing is freed, and nothing is written anywhere: the process ends.
+    lockdown::leave();
 }
 
 /// For tests of the lock-down: puts it on as [`serve`] does, then runs native code instead of a script, and tells what it
@@ -125,6 +127,6 @@ fn run(channel: Channel, prepare: &Prepare, snapshot: Vec<u8>) {
         }
         Ok(_) | Err(_) => {}
     }
-    // Nothing is freed: the process ends.
+    // The isolate is not taken apart.
     lockdown::leave();
 }

@@ -114,7 +114,9 @@ impl ScriptSessionHarness for Target {
     }
 
     async fn busy_sessions(&self) -> u64 {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle'";
+        // Sessions that are kept ready for the next execution have no request in their name.
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle'
+            AND application_name LIKE 'query-portal/%'";
         u64::try_from(self.db.count(&sql.replace("{}", &self.db.role)).await).unwrap()
     }
 }

@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(700);
 impl Db {
     /// Sessions of the role that do something.
     async fn busy(&self) -> i64 {
-        let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle'";
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle' AND application_name LIKE 'query-portal/%'";
         self.count(&sql.replace("{}", &self.role)).await
     }
 

@@ -83,13 +83,13 @@ impl Scene {
         lines.iter().filter_map(|line| Some(line["console"]["text"].as_str()?.to_owned())).collect()
     }
 
-    /// Statements that run on the target in anybody's name but this one's.
+    /// Statements of requests that run on the target; sessions that are kept ready have no request in their name.
     async fn running_on_target(&self) -> u64 {
         let (client, connection) =
             tokio_postgres::connect(&self.installation.target_url, tokio_postgres::NoTls).await.unwrap();
         let driving = tokio::spawn(connection);
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND state <> 'idle' AND pid <> pg_backend_pid()";
+            AND state <> 'idle' AND application_name LIKE 'query-portal/%'";
         let count: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
         drop(client);
         driving.await.unwrap().unwrap();
