@@ -219,23 +219,19 @@ impl Broker {
         statement: Vec<u8>,
         session: &mut Session,
     ) -> Option<ScriptOutcome> {
-        let Some(idle) = session.idle.take() else {
+        if session.under_way.is_some() || self.held_back.is_some() {
             return Some(violation("it made a call before the one before it was answered"));
-        };
+        }
         // The process counts, too, and tells the script.
         if !self.account.next(number, self.limits.max_calls) {
-            session.idle = Some(idle);
             return Some(violation("it made more calls than a script can"));
         }
         let (call, kind) = match translate::call(call, statement) {
             Ok(call) => call,
-            Err(what) => {
-                session.idle = Some(idle);
-                return Some(violation(what));
-            }
+            Err(what) => return Some(violation(what)),
         };
+        let mut idle = session.idle.take()?;
         self.account.begin(&call, kind);
-        let mut idle = idle;
         session.under_way = Some(
             async move {
                 let answer = idle.call(call).await;

@@ -7,7 +7,7 @@ use domain::script::{CallAnswer, DatabaseCall, ScriptOutcome};
 use script_runner::{ProcessScriptRunner, ScriptSettings};
 
 use super::{example, few, query};
-use crate::harness::{Seen, database_error, rows, script};
+use crate::harness::{Seen, committed, database_error, rows, script};
 
 fn forger(early: &str) -> ProcessScriptRunner {
     let arguments = if early.is_empty() { vec![] } else { vec![early.into()] };
@@ -75,6 +75,15 @@ async fn a_second_call_before_the_first_answer_is_a_violation() {
     let ScriptOutcome::Violation { what } = seen.end.outcome else { panic!("{:?}", seen.end) };
     assert_eq!(what, "it made a call before the one before it was answered");
     assert_eq!(seen.calls, [query("SELECT 1")]);
+}
+
+#[tokio::test]
+async fn a_second_call_before_the_commit_of_the_first_is_in_the_log_is_a_violation() {
+    let seen = script("two calls").answers(|_| Ok(committed())).timeout(LIMIT).run_on(&forger("")).await;
+    let ScriptOutcome::Violation { what } = seen.end.outcome else { panic!("{:?}", seen.end) };
+    assert_eq!(what, "it made a call before the one before it was answered");
+    assert_eq!(seen.calls, [query("SELECT 1")]);
+    assert_eq!((seen.end.commits, seen.order), (1, vec!["called".to_owned(), "wrote 1".to_owned()]));
 }
 
 #[tokio::test]
