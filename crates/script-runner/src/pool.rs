@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::services::error_chain;
 use script_protocol::{FrameError, LayerState, Prepare, Ready};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::process::Process;
 use crate::spawner::Spawner;
 
-/// How long somebody waits for one of the processes that there may be. An execution waits as long as it has to: it was
+/// How long somebody waits for a process that reads their script. An execution waits as long as it has to: it was
 /// approved, and its turn comes.
 const CHECK_WAIT: Duration = Duration::from_secs(15);
 
@@ -68,7 +68,7 @@ pub(crate) struct Pool {
     idle: Mutex<Idle>,
     runs: Arc<Semaphore>,
     checks: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Semaphore,
 }
 
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Pool {
             idle: Mutex::default(),
             runs: permits(settings.most),
             checks: permits(settings.checks),
-            waiting: AtomicUsize::new(0),
+            waiting: Semaphore::new(CHECKS_WAITING),
         }
     }
 
@@ -110,7 +110,7 @@ impl Pool {
     /// wait.
     pub(crate) async fn to_check(self: &Arc<Self>) -> Result<Lent, PoolError> {
         let busy = || PoolError::Busy(self.settings.checks);
-        let _waiting = Waiting::one_more(&self.waiting).ok_or_else(busy)?;
+        let _place = self.waiting.try_acquire().map_err(|_| busy())?;
         let permit = tokio::time::timeout(CHECK_WAIT, Arc::clone(&self.checks).acquire_owned()).await;
         let permit = permit.map_err(|_elapsed| busy())?.map_err(|_| PoolError::Closed)?;
         self.take(permit).await
@@ -182,7 +182,7 @@ impl Pool {
                 match started {
                     Ok(process) => idle.processes.push_back(process),
                     Err(error) => {
-                        tracing::warn!(error = %chain(&error), "no script process could be kept ready");
+                        tracing::warn!(error = %error_chain(&error), "no script process could be kept ready");
                     }
                 }
             });
@@ -198,31 +198,4 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Somebody who waits, for as long as this lives.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn one_more(waiting: &'a AtomicUsize) -> Option<Self> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
-        (before < CHECKS_WAITING).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn chain(error: &PoolError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -191,36 +191,40 @@ impl Process {
         snapshot: &[u8],
     ) -> Result<(Self, Ready), PoolError> {
         let mut process = Self::of(spawner.spawn().await?)?;
-        let prepared = async {
-            process.writer.send(&ToWorker::Prepare(prepare.clone()), snapshot).await?;
-            process.reader.next().await
-        };
-        match tokio::time::timeout(READY_LIMIT, prepared).await {
-            Ok(Ok(Some((FromWorker::Ready(mut ready), _)))) if ready.version == VERSION => {
+        match process.first_answer(&ToWorker::Prepare(prepare.clone()), snapshot).await? {
+            (FromWorker::Ready(mut ready), _) if ready.version == VERSION => {
                 ready.layers.push(watched(process.usage.as_ref()));
                 Ok((process, ready))
             }
-            Ok(Ok(None) | Err(FrameError::Broken(_))) => {
-                Err(PoolError::Ended(process.life.how().await.to_string()))
-            }
-            Ok(Ok(Some(_)) | Err(_)) => Err(PoolError::Strange),
-            Err(_elapsed) => Err(PoolError::Slow(READY_LIMIT)),
+            _ => Err(PoolError::Strange),
         }
     }
 
     /// The start-up snapshot, from a process that makes it and ends.
     pub(crate) async fn snapshot(spawner: &Spawner) -> Result<Vec<u8>, PoolError> {
         let mut process = Self::of(spawner.spawn().await?)?;
-        let made = async {
-            process.writer.send(&ToWorker::MakeSnapshot { version: VERSION }, &[]).await?;
-            process.reader.next().await
+        match process.first_answer(&ToWorker::MakeSnapshot { version: VERSION }, &[]).await? {
+            (FromWorker::Snapshot { version: VERSION }, snapshot) => Ok(snapshot),
+            _ => Err(PoolError::Strange),
+        }
+    }
+
+    /// What a new process says to the first message.
+    async fn first_answer(
+        &mut self,
+        message: &ToWorker,
+        payload: &[u8],
+    ) -> Result<(FromWorker, Vec<u8>), PoolError> {
+        let answered = async {
+            self.writer.send(message, payload).await?;
+            self.reader.next().await
         };
-        match tokio::time::timeout(READY_LIMIT, made).await {
-            Ok(Ok(Some((FromWorker::Snapshot { version: VERSION }, snapshot)))) => Ok(snapshot),
+        match tokio::time::timeout(READY_LIMIT, answered).await {
+            Ok(Ok(Some(answer))) => Ok(answer),
             Ok(Ok(None) | Err(FrameError::Broken(_))) => {
-                Err(PoolError::Ended(process.life.how().await.to_string()))
+                Err(PoolError::Ended(self.life.how().await.to_string()))
             }
-            Ok(Ok(Some(_)) | Err(_)) => Err(PoolError::Strange),
+            Ok(Err(_)) => Err(PoolError::Strange),
             Err(_elapsed) => Err(PoolError::Slow(READY_LIMIT)),
         }
     }

@@ -138,6 +138,12 @@ fn unreadable() -> ScriptCheckError {
     })
 }
 
+/// Why there is no answer of a process that reads a script.
+enum Unread {
+    Ended,
+    TooMuchWork,
+}
+
 /// Why a script could not be read, which is no matter of the script.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -168,8 +174,8 @@ impl ScriptRunner for ProcessScriptRunner {
         };
         let checked = async {
             tokio::select! {
-                checked = checked => checked.ok_or(true),
-                () = worked_enough => Err(false),
+                checked = checked => checked.ok_or(Unread::Ended),
+                () = worked_enough => Err(Unread::TooMuchWork),
             }
         };
         match tokio::time::timeout(CHECK_LIMIT, checked).await {
@@ -181,7 +187,9 @@ impl ScriptRunner for ProcessScriptRunner {
                     position: Some(Position { line: error.line, column: error.column }),
                 }))
             }
-            Ok(Err(true)) if life.how().await == Death::KILLED => Err(not_read("the process was killed")),
+            Ok(Err(Unread::Ended)) if life.how().await == Death::KILLED => {
+                Err(not_read("the process was killed"))
+            }
             // Reading a text is the same every time: what takes too much now, or what V8 does not survive, it will later.
             Ok(Ok(_) | Err(_)) => Err(unreadable()),
             Err(_elapsed) => Err(not_read("it took too long on this busy host")),

@@ -152,15 +152,7 @@ async fn a_cancel_against_a_commit_tells_what_really_happened() {
 #[tokio::test]
 async fn a_cancel_during_a_slow_commit_loses() {
     let db = Db::new().await;
-    // A check that puts off another one reaches into the commit itself.
-    let sql = "CREATE TABLE t (id int); CREATE TABLE first (id int);
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
-        CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (1); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER later AFTER INSERT ON first DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW EXECUTE FUNCTION later()";
-    db.run(sql).await.report();
+    db.slow_commit(1).await;
     let outcome = db.run_and_cancel("INSERT INTO first VALUES (1)", Duration::from_millis(500)).await;
     outcome.report();
     assert_eq!(db.count("SELECT count(*) FROM t").await, 1);

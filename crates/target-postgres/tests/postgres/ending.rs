@@ -9,18 +9,6 @@ use super::harness::{Db, VecSink};
 
 const SHORT: Duration = Duration::from_millis(700);
 
-/// Kills the sessions of the role as soon as one of them sleeps.
-async fn kill_sleeper(db: &Db) {
-    let sql = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-         WHERE usename = '{}' AND wait_event = 'PgSleep'",
-        db.role
-    );
-    while db.count(&sql).await == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test]
 async fn the_deadline_ends_a_statement_and_rolls_back() {
     let db = Db::new().await;
@@ -128,7 +116,7 @@ async fn a_killed_session_in_a_transaction_is_a_failure() {
     let db = Db::new().await;
     db.run("CREATE TABLE t (id int)").await.report();
     let (outcome, ()) =
-        tokio::join!(db.run("INSERT INTO t VALUES (1); SELECT pg_sleep(60)"), kill_sleeper(&db));
+        tokio::join!(db.run("INSERT INTO t VALUES (1); SELECT pg_sleep(60)"), db.kill_when("PgSleep"));
     assert_eq!(outcome.database_error().code, "57P01");
     assert_eq!(db.count("SELECT count(*) FROM t").await, 0);
     db.finish().await;
@@ -156,7 +144,7 @@ async fn deferred_checks_are_under_the_deadline() {
 async fn a_session_killed_during_the_checks_is_a_failure() {
     let db = Db::new().await;
     db.run(SLOW_CHECK).await.report();
-    let (outcome, ()) = tokio::join!(db.run("INSERT INTO t VALUES (1)"), kill_sleeper(&db));
+    let (outcome, ()) = tokio::join!(db.run("INSERT INTO t VALUES (1)"), db.kill_when("PgSleep"));
     assert_eq!(outcome.database_error().code, "57P01");
     db.finish().await;
 }
@@ -164,16 +152,8 @@ async fn a_session_killed_during_the_checks_is_a_failure() {
 #[tokio::test]
 async fn a_session_killed_during_the_commit_leaves_the_outcome_open() {
     let db = Db::new().await;
-    // A check that puts off another one reaches into the commit itself.
-    let sql = format!(
-        "{SLOW_CHECK}; CREATE TABLE first (id int);
-         CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (1); RETURN NULL; END $$;
-         CREATE CONSTRAINT TRIGGER later AFTER INSERT ON first DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW EXECUTE FUNCTION later()"
-    );
-    db.run(&sql).await.report();
-    let (outcome, ()) = tokio::join!(db.run("INSERT INTO first VALUES (1)"), kill_sleeper(&db));
+    db.slow_commit(60).await;
+    let (outcome, ()) = tokio::join!(db.run("INSERT INTO first VALUES (1)"), db.kill_when("PgSleep"));
     assert!(matches!(outcome.error(), ExecutionError::OutcomeUnknown { .. }), "{:?}", outcome.result);
     db.finish().await;
 }

@@ -148,6 +148,35 @@ impl Db {
         Outcome { result, chunks: sink.chunks }
     }
 
+    /// Kills the session of the role as soon as it waits for this.
+    pub(crate) async fn kill_when(&self, wait: &str) {
+        let sql = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE usename = '{}' AND state <> 'idle' AND wait_event = '{wait}'",
+            self.role
+        );
+        while self.count(&sql).await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Makes a table `first`: a commit after a write to it takes so many seconds, and writes to a table `t`. A check that
+    /// puts off another one reaches into the commit itself.
+    pub(crate) async fn slow_commit(&self, seconds: u32) {
+        let sql = format!(
+            "CREATE TABLE t (id int); CREATE TABLE first (id int);
+             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION slow();
+             CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (1); RETURN NULL; END $$;
+             CREATE CONSTRAINT TRIGGER later AFTER INSERT ON first DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW EXECUTE FUNCTION later()"
+        );
+        self.run(&sql).await.report();
+    }
+
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.admin.query_one(query, &[]).await.unwrap().get(0)
     }

@@ -130,15 +130,7 @@ async fn a_limit_on_time_without_a_word_of_the_server_is_not_taken_for_an_end() 
 #[tokio::test]
 async fn what_may_have_been_committed_stays_open() {
     let mut db = Db::cold().await;
-    // A check that puts off another one reaches into the commit itself.
-    let sql = "CREATE TABLE t (id int); CREATE TABLE first (id int);
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
-        CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (1); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER later AFTER INSERT ON first DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW EXECUTE FUNCTION later()";
-    db.run(sql).await.report();
+    db.slow_commit(60).await;
     let way = Way::to(&mut db).await;
     // Told that it is not known, and given up before anything was told.
     for given_up in [false, true] {

@@ -18,18 +18,6 @@ impl Db {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND state <> 'idle' AND application_name LIKE 'query-portal/%'";
         self.count(&sql.replace("{}", &self.role)).await
     }
-
-    /// Kills the session of the role as soon as it waits for this.
-    async fn kill_when(&self, wait: &str) {
-        let sql = format!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-             WHERE usename = '{}' AND state <> 'idle' AND wait_event = '{wait}'",
-            self.role
-        );
-        while self.count(&sql).await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
 }
 
 #[tokio::test]
@@ -198,15 +186,7 @@ async fn a_session_that_is_killed_ends_the_script() {
 #[tokio::test]
 async fn a_session_that_is_killed_during_the_commit_leaves_the_outcome_open() {
     let db = Db::cold().await;
-    // A check that puts off another one reaches into the commit itself.
-    let sql = "CREATE TABLE t (id int); CREATE TABLE first (id int);
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
-        CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (1); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER later AFTER INSERT ON first DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW EXECUTE FUNCTION later()";
-    db.run(sql).await.report();
+    db.slow_commit(60).await;
     let mut script = db.script().await;
     let (answered, ()) = tokio::join!(script.query("INSERT INTO first VALUES (1)"), db.kill_when("PgSleep"));
     assert!(matches!(ended(answered), ExecutionError::OutcomeUnknown { .. }));
@@ -224,14 +204,7 @@ async fn a_session_that_is_killed_during_the_commit_leaves_the_outcome_open() {
 #[tokio::test]
 async fn a_stop_during_a_slow_commit_loses() {
     let db = Db::cold().await;
-    let sql = "CREATE TABLE t (id int); CREATE TABLE first (id int);
-        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
-        CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO t VALUES (1); RETURN NULL; END $$;
-        CREATE CONSTRAINT TRIGGER later AFTER INSERT ON first DEFERRABLE INITIALLY DEFERRED
-            FOR EACH ROW EXECUTE FUNCTION later()";
-    db.run(sql).await.report();
+    db.slow_commit(1).await;
     let stop = CancellationToken::new();
     let mut script = Script::open(&db, &db.order("-"), &stop).await;
     let stopping = async {
