@@ -40,6 +40,21 @@ impl Account {
         Err(DevStackError::NoAccount)
     }
 
+    /// The same for a server that would run as root too: it does so where nobody else can reach its program, as
+    /// when that lies in root's home.
+    pub(crate) fn choose_for_program(cluster: &Path, program: &Path) -> Result<Option<Self>, DevStackError> {
+        if fs::metadata(cluster).is_ok_and(|found| found.uid() == 0) {
+            return Ok(None);
+        }
+        let account = match Self::choose(cluster) {
+            Err(DevStackError::NoAccount) => None,
+            chosen => chosen?,
+        };
+        let program = fs::canonicalize(program).map_err(DevStackError::io("resolve", program))?;
+        let reachable = cluster.exists() || check_reachable(&program, account.as_ref()).is_ok();
+        Ok(account.filter(|_| reachable))
+    }
+
     fn may_pass(&self, folder: &fs::Metadata) -> bool {
         let bit = if folder.uid() == self.uid {
             0o100

@@ -17,9 +17,18 @@ pub enum DevStackError {
     /// `PG_BIN` is set and names a folder without the programs.
     #[error("PG_BIN is {}, which does not hold initdb and postgres: correct it or unset it", .0.display())]
     PgBinWrong(PathBuf),
+    /// No `mongod` was found.
+    #[error(
+        "MongoDB's server program (mongod) was not found: on Linux with x86-64, `./x test` and `./x demo` fetch one; \
+         elsewhere install MongoDB and set MONGOD_BIN to the path of its mongod"
+    )]
+    MongodMissing,
+    /// `MONGOD_BIN` is set and names no program.
+    #[error("MONGOD_BIN is {}, which is no program: correct it or unset it", .0.display())]
+    MongodBinWrong(PathBuf),
     /// A folder on the way cannot be entered by the user that the server runs as.
     #[error(
-        "{} cannot be reached by user `{user}`, under which PostgreSQL runs because it refuses to run as root: \
+        "{} cannot be reached by user `{user}`, under which the server runs because root started it: \
          {} does not let that user pass; choose a folder that every user can reach, such as one under /var/tmp",
         .path.display(), .blocked_by.display()
     )]
@@ -39,7 +48,7 @@ pub enum DevStackError {
     NoAccount,
     /// The data folder holds files that dev-stack did not put there.
     #[error(
-        "{} is not empty and holds no cluster made here (it holds `{found}`): choose an empty folder or a new one",
+        "{} is not empty and holds no such server's data made here (it holds `{found}`): choose an empty folder or a new one",
         .folder.display()
     )]
     FolderNotOurs {
@@ -66,6 +75,28 @@ pub enum DevStackError {
     PortBusy {
         /// The wanted port.
         port: u16,
+    },
+    /// The data folder's replica set knows itself by another port.
+    #[error(
+        "the MongoDB server in {} was made for port {kept}, and cannot serve {wanted}: start it with port {kept}, \
+         or choose another folder",
+        .folder.display()
+    )]
+    OtherPort {
+        /// The data folder.
+        folder: PathBuf,
+        /// The port that it was made for.
+        kept: u16,
+        /// The port that was asked for.
+        wanted: u16,
+    },
+    /// MongoDB did not carry out a command of its first start.
+    #[error("a new MongoDB server could not be set up (`{command}`)")]
+    MongoCommand {
+        /// The command's name.
+        command: &'static str,
+        /// What went wrong.
+        source: io::Error,
     },
     /// The cluster was made by another major version of PostgreSQL.
     #[error(
@@ -96,8 +127,10 @@ pub enum DevStackError {
         output: String,
     },
     /// The server ended or did not get ready in time.
-    #[error("PostgreSQL did not get ready: {reason}; the end of its log:\n{log}")]
+    #[error("{server} did not get ready: {reason}; the end of its log:\n{log}")]
     NotReady {
+        /// The product's name.
+        server: &'static str,
         /// What was seen.
         reason: &'static str,
         /// The last lines of the server's log.

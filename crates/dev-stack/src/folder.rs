@@ -1,6 +1,7 @@
-//! A server's data folder: who owns it, who uses it now, and the cluster and password inside.
+//! A server's folder: who owns it, who uses it now, and what every server keeps in it.
 //!
-//! `cluster/` is PostgreSQL's own folder; beside it lie `superuser-password`, `lock`, `log` and `socket/`.
+//! `cluster/` is the server's own data folder; beside it lie `superuser-password`, `lock` and `log`, and what one
+//! kind of server needs, which this module must not know.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -16,14 +17,11 @@ use nix::unistd::Pid;
 
 use crate::account::{self, Account};
 use crate::error::DevStackError;
-use crate::programs::Programs;
 
 const CLUSTER: &str = "cluster";
-const CLUSTER_IN_MAKING: &str = "cluster.new";
 const PASSWORD: &str = "superuser-password";
 const LOCK: &str = "lock";
 const LOG: &str = "log";
-const SOCKET: &str = "socket";
 
 /// How long a new owner waits for the guardian of an owner that was killed to finish its work.
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(30);
@@ -48,14 +46,19 @@ impl FolderLock {
 }
 
 impl DataFolder {
-    /// Makes the folder, or checks the one that exists, and gives it to the user that the server runs as.
-    pub(crate) fn prepare(path: &Path) -> Result<Self, DevStackError> {
+    /// Makes the folder, or checks the one that exists, and gives it to the user that the server runs as, which
+    /// `choose` picks for the data folder in it. `own` are the names that this kind of server adds.
+    pub(crate) fn prepare(
+        path: &Path,
+        own: &[&str],
+        choose: impl FnOnce(&Path) -> Result<Option<Account>, DevStackError>,
+    ) -> Result<Self, DevStackError> {
         let path = absolute(path).map_err(DevStackError::io("resolve", path))?;
-        let account = Account::choose(&path.join(CLUSTER))?;
+        let account = choose(&path.join(CLUSTER))?;
         fs::create_dir_all(&path).map_err(DevStackError::io("make the folder", &path))?;
         let path = fs::canonicalize(&path).map_err(DevStackError::io("resolve", &path))?;
         // Before owner and mode change: a folder with somebody's own files in it is left as it is.
-        refuse_foreign_files(&path)?;
+        refuse_foreign_files(&path, own)?;
         account::hand_over(&path, account.as_ref())?;
         fs::set_permissions(&path, Permissions::from_mode(0o700))
             .map_err(DevStackError::io("set the permissions of", &path))?;
@@ -77,6 +80,10 @@ impl DataFolder {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join(LOG)
+    }
+
+    pub(crate) fn password_file(&self) -> PathBuf {
+        self.path.join(PASSWORD)
     }
 
     /// Takes the folder for this process, or says who has it.
@@ -119,23 +126,25 @@ impl DataFolder {
         Ok(FolderLock(file))
     }
 
-    /// The major version of the cluster, when there is one.
-    pub(crate) fn cluster_version(&self) -> Option<String> {
-        fs::read_to_string(self.cluster().join("PG_VERSION")).ok().map(|text| text.trim().to_owned())
-    }
-
-    /// The superuser's password: the stored one, or a new one for a cluster that is still to be made.
-    pub(crate) fn password(&self) -> Result<String, DevStackError> {
-        let path = self.path.join(PASSWORD);
+    /// The superuser's password: the stored one, or a new one when the cluster is still to be made.
+    pub(crate) fn password(&self, cluster_exists: bool) -> Result<String, DevStackError> {
+        let path = self.password_file();
         match fs::read_to_string(&path) {
             Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 return Err(DevStackError::Io { action: "read", path, source });
             }
-            _ if self.cluster_version().is_some() => return Err(DevStackError::PasswordMissing(path)),
+            _ if cluster_exists => return Err(DevStackError::PasswordMissing(path)),
             _ => {}
         }
         let password = random_name(16)?;
+        self.write(PASSWORD, &password)?;
+        Ok(password)
+    }
+
+    /// Writes a file that only the server's user can read, in place of one that may be there; gives its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf, DevStackError> {
+        let path = self.path.join(name);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -143,80 +152,52 @@ impl DataFolder {
             .mode(0o600)
             .open(&path)
             .map_err(DevStackError::io("write", &path))?;
-        writeln!(file, "{password}").map_err(DevStackError::io("write", &path))?;
+        writeln!(file, "{text}").map_err(DevStackError::io("write", &path))?;
         account::hand_over(&path, self.account())?;
-        Ok(password)
-    }
-
-    /// Makes the cluster. It gets its name only when it is complete, so that an interrupted start leaves
-    /// nothing that a later one could take for a cluster.
-    pub(crate) fn init(
-        &self,
-        programs: &Programs,
-        sync: bool,
-        lock: &FolderLock,
-    ) -> Result<(), DevStackError> {
-        let unfinished = self.path.join(CLUSTER_IN_MAKING);
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).map_err(DevStackError::io("remove", &unfinished))?;
-        }
-        let program = programs.initdb();
-        account::check_reachable(&program, self.account())?;
-        let mut command = account::command(&program, self.account());
-        command.arg("-D").arg(&unfinished).args(["-U", "postgres", "--auth=scram-sha-256"]);
-        command.args(["--encoding=UTF8", "--locale=C"]).arg("--pwfile").arg(self.path.join(PASSWORD));
-        if !sync {
-            command.arg("--no-sync");
-        }
-        // An initdb that outlives its killed caller keeps the folder locked.
-        let output = command.stdin(lock.share(self)?).output().map_err(DevStackError::io("run", &program))?;
-        if !output.status.success() {
-            let said = [output.stdout, output.stderr].concat();
-            let output = String::from_utf8_lossy(&said).trim().to_owned();
-            return Err(DevStackError::InitdbFailed { folder: self.path.clone(), output });
-        }
-        fs::rename(&unfinished, self.cluster()).map_err(DevStackError::io("rename", &unfinished))
-    }
-
-    /// Refuses when a server runs on the cluster, and clears away a pid file that another program's process
-    /// id would make PostgreSQL believe in. PostgreSQL itself handles one whose process is gone.
-    pub(crate) fn refuse_running_server(&self) -> Result<(), DevStackError> {
-        let path = self.cluster().join("postmaster.pid");
-        let Some(pid) = PidFile::read(&path).map(|found| found.pid) else { return Ok(()) };
-        if !is_alive(pid) {
-            return Ok(());
-        }
-        if serves(pid, &self.cluster()) {
-            return Err(DevStackError::InUse { folder: self.path.clone(), pid });
-        }
-        fs::remove_file(&path).map_err(DevStackError::io("remove", &path))
-    }
-
-    /// Whether the server with this process id says that it accepts connections.
-    pub(crate) fn is_ready(&self, pid: i32) -> bool {
-        PidFile::read(&self.cluster().join("postmaster.pid"))
-            .is_some_and(|file| file.pid == pid && file.ready)
-    }
-
-    /// A folder for the Unix socket, and whether it lies elsewhere and has to be removed at the end.
-    pub(crate) fn socket_folder(&self) -> Result<(PathBuf, bool), DevStackError> {
-        let inside = self.path.join(SOCKET);
-        // PostgreSQL's limit is 107 bytes for `<folder>/.s.PGSQL.<port>`, and it appends `.lock` elsewhere.
-        let fits = inside.as_os_str().len() + "/.s.PGSQL.65535".len() <= 107;
-        let path = if fits { inside } else { PathBuf::from(format!("/tmp/pg-{}", random_name(8)?)) };
-        if !path.exists() {
-            make_private(&path)?;
-        }
-        account::hand_over(&path, self.account())?;
-        Ok((path, !fits))
+        Ok(path)
     }
 
     /// The last lines of the server's log.
     pub(crate) fn log_tail(&self) -> String {
-        let bytes = fs::read(self.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.log_text();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// What the server has written since it was started.
+    pub(crate) fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+}
+
+/// A new folder among the temporary ones. It is removed with this value: that is for a start that fails before its
+/// guardian could.
+#[derive(Debug)]
+pub(crate) struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    pub(crate) fn make() -> Result<Self, DevStackError> {
+        let path = std::env::temp_dir().join(format!("query-portal-test-{}", random_name(8)?));
+        make_private(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Leaves the folder to the guardian.
+    pub(crate) fn keep(mut self) {
+        self.0 = PathBuf::new();
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // The guardian may have removed it already, and the failure that led here matters more.
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 }
 
@@ -239,10 +220,10 @@ fn hex_digit(nibble: u8) -> char {
     char::from_digit(nibble.into(), 16).expect("a nibble is a hexadecimal digit")
 }
 
-fn refuse_foreign_files(folder: &Path) -> Result<(), DevStackError> {
+fn refuse_foreign_files(folder: &Path, own: &[&str]) -> Result<(), DevStackError> {
     for entry in fs::read_dir(folder).map_err(DevStackError::io("list", folder))? {
         let name = entry.map_err(DevStackError::io("list", folder))?.file_name();
-        if ![CLUSTER, CLUSTER_IN_MAKING, PASSWORD, LOCK, LOG, SOCKET].iter().any(|known| name == *known) {
+        if ![CLUSTER, PASSWORD, LOCK, LOG].iter().chain(own).any(|known| name == *known) {
             let found = name.to_string_lossy().into_owned();
             return Err(DevStackError::FolderNotOurs { folder: folder.to_owned(), found });
         }
@@ -258,42 +239,8 @@ fn read_holder(file: &mut File) -> Option<i32> {
 }
 
 /// Whether the process exists, whoever owns it.
-fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
-}
-
-/// Whether the process is a PostgreSQL server on this cluster. A server's working folder is its cluster, which
-/// also finds one that was started by hand. Where that cannot be seen, its name has to do.
-fn serves(pid: i32, cluster: &Path) -> bool {
-    if Path::new("/proc/self/cwd").exists() {
-        if let Ok(folder) = fs::read_link(format!("/proc/{pid}/cwd")) {
-            return folder == cluster;
-        }
-        return fs::read_to_string(format!("/proc/{pid}/comm"))
-            .is_ok_and(|name| name.starts_with("postgres"));
-    }
-    let listed = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
-    listed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("postgres"))
-}
-
-/// The parts of `postmaster.pid` that matter here: line 1 is the process id, line 8 the server's state.
-#[derive(Debug, PartialEq, Eq)]
-struct PidFile {
-    pid: i32,
-    ready: bool,
-}
-
-impl PidFile {
-    fn read(path: &Path) -> Option<Self> {
-        Self::parse(&fs::read_to_string(path).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines().map(str::trim);
-        // A process id below 2 would make `kill` mean something else, or name init.
-        let pid = lines.next()?.parse().ok().filter(|pid| *pid > 1)?;
-        Some(Self { pid, ready: lines.nth(6) == Some("ready") })
-    }
 }
 
 #[cfg(test)]

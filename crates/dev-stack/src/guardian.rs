@@ -19,18 +19,19 @@ use crate::account;
 use crate::error::DevStackError;
 use crate::folder::{DataFolder, FolderLock};
 
+// The log is emptied before the process id is told, so that the owner reads nothing of an earlier server there.
 // The server inherits the write end of the owner's pipe as descriptor 3: its end of file tells the owner that
 // the server is gone. The signal is repeated, as one sent before the server has set its handlers is lost.
 const SCRIPT: &str = r#"
-signal=$1 log=$2 socket=$3 scratch=$4
-shift 4
+signal=$1 last=$2 log=$3 socket=$4 scratch=$5
+shift 5
 server=
 finish() {
     trap '' HUP INT TERM
     tries=0
     while [ -n "$server" ] && kill -0 "$server" 2>/dev/null; do
         if [ $((tries % 20)) -eq 0 ]; then kill -"$signal" "$server" 2>/dev/null; fi
-        if [ "$tries" -eq 1200 ]; then kill -QUIT "$server" 2>/dev/null; fi
+        if [ "$tries" -eq 1200 ]; then kill -"$last" "$server" 2>/dev/null; fi
         tries=$((tries + 1))
         sleep 0.05
     done
@@ -45,6 +46,7 @@ finish() {
 trap finish EXIT
 trap 'exit 0' HUP INT TERM
 read -r go || exit 0
+: >"$log"
 launch=
 if command -v setsid >/dev/null 2>&1; then launch=setsid; fi
 $launch "$@" 3>&1 >"$log" 2>&1 </dev/null &
@@ -56,11 +58,11 @@ read -r go
 
 /// How the guardian ends the server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum StopSignal {
-    /// Disconnect everybody, write everything, end: PostgreSQL's fast shutdown.
-    Fast,
-    /// End at once; the data is thrown away.
-    Immediate,
+pub(crate) struct StopSignals {
+    /// The name of the signal that asks the server to end, repeated every second.
+    pub(crate) first: &'static str,
+    /// The one that it gets after a minute.
+    pub(crate) last: &'static str,
 }
 
 /// What the guardian removes after the server has stopped.
@@ -83,7 +85,7 @@ impl Guardian {
     pub(crate) fn start<I, S>(
         folder: &DataFolder,
         lock: &FolderLock,
-        stop: StopSignal,
+        stop: StopSignals,
         removals: &Removals,
         server_command: I,
     ) -> Result<Self, DevStackError>
@@ -94,11 +96,7 @@ impl Guardian {
         let shell = Path::new("/bin/sh");
         let mut command: Command = account::command(shell, folder.account());
         command.arg("-c").arg(SCRIPT).arg("dev-stack-guardian");
-        command.arg(match stop {
-            StopSignal::Fast => "INT",
-            StopSignal::Immediate => "QUIT",
-        });
-        command.arg(folder.log());
+        command.args([stop.first, stop.last]).arg(folder.log());
         for removal in [&removals.socket_folder, &removals.data_folder] {
             command.arg(removal.as_deref().unwrap_or(Path::new("")));
         }

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
+use crate::error::DevStackError;
+
 /// A port on 127.0.0.1 that nobody listened on a moment ago.
 ///
 /// Somebody else can take it before the caller does, so a caller that starts a server must be ready to try again.
@@ -14,6 +16,28 @@ pub fn free_port() -> io::Result<u16> {
 pub(crate) fn is_busy(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
+/// Somebody is unlucky with a free port once, not three times in a row.
+const ATTEMPTS: usize = 3;
+
+/// Tries again when the log says that the port went to somebody else in the meantime.
+pub(crate) fn retry_when_port_is_taken<T>(
+    may_retry: bool,
+    attempt: impl Fn() -> Result<T, DevStackError>,
+) -> Result<T, DevStackError> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(DevStackError::NotReady { log, .. }) if may_retry && says_port_is_taken(&log) => {}
+            outcome => return outcome,
+        }
+    }
+    attempt()
+}
+
+fn says_port_is_taken(log: &str) -> bool {
+    // PostgreSQL's words, and MongoDB's.
+    ["could not bind", "Address already in use"].iter().any(|words| log.contains(words))
 }
 
 #[cfg(test)]

@@ -32,6 +32,13 @@ pub(crate) fn with_database(url: &str, database: &str) -> String {
     format!("{}/{}{parameters}", &base[..end], encode(database))
 }
 
+/// The password and the port in a URL of a server on the loopback address.
+pub(crate) fn password_and_port(url: &str) -> Option<(&str, u16)> {
+    let (credentials, server) = url.split_once("://")?.1.rsplit_once("@127.0.0.1:")?;
+    let port = server.split(['/', '?']).next()?.parse().ok()?;
+    Some((credentials.split_once(':')?.1, port))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +55,12 @@ mod tests {
             "postgres://u:p@h:1/b?sslmode=disable"
         );
         assert_eq!(with_database("postgres://u:p@h:1", "b"), "postgres://u:p@h:1/b");
+    }
+
+    #[test]
+    fn the_password_and_the_port_are_found_in_a_url() {
+        let url = "mongodb://root:secret@127.0.0.1:4711/?replicaSet=rs0";
+        assert_eq!(password_and_port(url), Some(("secret", 4711)));
+        assert_eq!(password_and_port("mongodb://127.0.0.1:4711/"), None);
     }
 }

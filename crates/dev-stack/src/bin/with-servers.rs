@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::thread;
 
-use dev_stack::{EphemeralPostgres, TEST_POSTGRES_URL};
+use dev_stack::{DevStackError, EphemeralMongo, EphemeralPostgres, TEST_MONGO_URL, TEST_POSTGRES_URL};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 
@@ -16,10 +16,12 @@ Runs a command with the database servers that the test suite needs.
 
 Usage: with-servers -- COMMAND [ARGUMENTS...]
 
-Starts a PostgreSQL server in a temporary folder, sets TEST_POSTGRES_URL to a superuser URL of it, runs the
-command, stops the server, removes the folder, and exits as the command did (128 + N after signal N).
+Starts a PostgreSQL and a MongoDB server in temporary folders, sets TEST_POSTGRES_URL and TEST_MONGO_URL to URLs of
+their superusers, runs the command, stops the servers, removes the folders, and exits as the command did (128 + N
+after signal N). Without a mongod the command runs without TEST_MONGO_URL.
 
-PG_BIN names the folder with PostgreSQL's server programs when they are not found by themselves.
+PG_BIN names the folder with PostgreSQL's server programs, and MONGOD_BIN MongoDB's mongod, when they are not found
+by themselves.
 ";
 
 /// What a shell uses for a command that cannot be run, and for wrong usage.
@@ -42,15 +44,18 @@ fn main() -> ExitCode {
         say("no command given; `with-servers --help` shows how to use it");
         return ExitCode::from(WRONG_USAGE);
     };
-    let server = match EphemeralPostgres::start() {
-        Ok(server) => server,
+    let (postgres, mongo) = match start() {
+        Ok(servers) => servers,
         Err(error) => {
             say(&error.chain());
             return ExitCode::FAILURE;
         }
     };
     let mut command = Command::new(program);
-    command.args(rest).env(TEST_POSTGRES_URL, server.url("postgres"));
+    command.args(rest).env(TEST_POSTGRES_URL, postgres.url("postgres"));
+    if let Some(mongo) = &mongo {
+        command.env(TEST_MONGO_URL, mongo.url());
+    }
     let code = match run(&mut command) {
         Ok(status) => exit_code(status),
         Err(error) => {
@@ -58,10 +63,28 @@ fn main() -> ExitCode {
             CANNOT_RUN
         }
     };
-    if let Err(error) = server.stop() {
-        say(&error.chain());
+    for stopped in [postgres.stop(), mongo.map_or(Ok(()), EphemeralMongo::stop)] {
+        if let Err(error) = stopped {
+            say(&error.chain());
+        }
     }
     ExitCode::from(code)
+}
+
+/// Starts both servers at once. Only MongoDB may be missing: most tests do without.
+fn start() -> Result<(EphemeralPostgres, Option<EphemeralMongo>), DevStackError> {
+    let (postgres, mongo) = thread::scope(|scope| {
+        let mongo = scope.spawn(EphemeralMongo::start);
+        (EphemeralPostgres::start(), mongo.join().expect("starting a server does not panic"))
+    });
+    let mongo = match mongo {
+        Err(error @ DevStackError::MongodMissing) => {
+            say(&format!("{error}; going on without it, and the tests that need MongoDB will fail"));
+            None
+        }
+        started => Some(started?),
+    };
+    Ok((postgres?, mongo))
 }
 
 /// Runs the command to its end and passes on the signals that ask this process to stop.

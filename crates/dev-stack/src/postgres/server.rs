@@ -5,26 +5,17 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::cluster::Cluster;
+use super::programs::Programs;
 use crate::account;
+use crate::durability::Durability;
 use crate::error::DevStackError;
-use crate::folder::DataFolder;
-use crate::guardian::{Guardian, Removals, StopSignal};
+use crate::guardian::{Guardian, Removals, StopSignals};
 use crate::net;
-use crate::programs::Programs;
 use crate::url;
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const SUPERUSER: &str = "postgres";
-
-/// How much a server does to keep what it has acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// PostgreSQL's defaults: a crash or a power cut loses nothing that was committed.
-    Safe,
-    /// No `fsync`, and room for 200 connections and some prepared transactions: fast, and the data may be ruined by
-    /// a power cut.
-    TestOnly,
-}
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -51,7 +42,7 @@ impl PostgresOptions {
 pub struct PostgresServer {
     // The guardian comes first: it is dropped, and the server with it, before the folder is let go.
     guardian: Guardian,
-    folder: DataFolder,
+    cluster: Cluster,
     password: String,
     port: u16,
     pid: i32,
@@ -64,7 +55,7 @@ impl PostgresServer {
     /// caller is root, the server runs as the user `postgres`, else `nobody`.
     pub fn start(options: PostgresOptions) -> Result<Self, DevStackError> {
         // A free port can be taken before the server listens on it.
-        retry_when_port_is_taken(options.port.is_none(), || start_with(&options, false))
+        net::retry_when_port_is_taken(options.port.is_none(), || start_with(&options, false))
     }
 
     /// A URL for the superuser and this database, with the password in it.
@@ -84,7 +75,7 @@ impl PostgresServer {
 
     /// The folder that holds everything of the server, as an absolute path.
     pub fn data_dir(&self) -> &Path {
-        self.folder.path()
+        self.cluster.folder().path()
     }
 
     /// Whether the server is still there; it may have been killed by somebody else.
@@ -94,7 +85,7 @@ impl PostgresServer {
 
     /// Disconnects everybody, stops the server and waits until it is gone.
     pub fn stop(mut self) -> Result<(), DevStackError> {
-        self.guardian.finish().map_err(DevStackError::io("stop the server of", self.folder.path()))
+        self.guardian.finish().map_err(DevStackError::io("stop the server of", self.cluster.folder().path()))
     }
 }
 
@@ -102,7 +93,7 @@ impl fmt::Debug for PostgresServer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("PostgresServer")
-            .field("data_dir", &self.folder.path())
+            .field("data_dir", &self.cluster.folder().path())
             .field("port", &self.port)
             .field("pid", &self.pid)
             .finish_non_exhaustive()
@@ -115,36 +106,25 @@ pub fn postgres_program(name: &str) -> Result<PathBuf, DevStackError> {
     Ok(Programs::find(None)?.named(name))
 }
 
-/// Somebody is unlucky with a free port once, not three times in a row.
-const ATTEMPTS: usize = 3;
-
-/// Tries again when the log says that the port went to somebody else in the meantime.
-pub(crate) fn retry_when_port_is_taken<T>(
-    may_retry: bool,
-    attempt: impl Fn() -> Result<T, DevStackError>,
-) -> Result<T, DevStackError> {
-    for _ in 1..ATTEMPTS {
-        match attempt() {
-            Err(DevStackError::NotReady { log, .. }) if may_retry && log.contains("could not bind") => {}
-            outcome => return outcome,
-        }
-    }
-    attempt()
-}
+/// Disconnect everybody, write everything, end: PostgreSQL's fast shutdown.
+const FAST: StopSignals = StopSignals { first: "INT", last: "QUIT" };
+/// End at once; the data is thrown away.
+const IMMEDIATE: StopSignals = StopSignals { first: "QUIT", last: "QUIT" };
 
 /// Starts a server; with `remove_at_end` its guardian removes the data folder after it.
 pub(crate) fn start_with(
     options: &PostgresOptions,
     remove_at_end: bool,
 ) -> Result<PostgresServer, DevStackError> {
-    let folder = DataFolder::prepare(&options.data_dir)?;
+    let cluster = Cluster::prepare(&options.data_dir)?;
+    let folder = cluster.folder();
     let lock = folder.lock()?;
-    folder.refuse_running_server()?;
+    cluster.refuse_running_server()?;
     if let Some(port) = options.port.filter(|port| net::is_busy(*port)) {
         return Err(DevStackError::PortBusy { port });
     }
-    let programs = fitting_programs(&folder)?;
-    let (socket_folder, elsewhere) = folder.socket_folder()?;
+    let programs = fitting_programs(&cluster)?;
+    let (socket_folder, elsewhere) = cluster.socket_folder()?;
     let removals = Removals {
         socket_folder: elsewhere.then(|| socket_folder.clone()),
         data_folder: remove_at_end.then(|| folder.path().to_owned()),
@@ -153,29 +133,30 @@ pub(crate) fn start_with(
         Some(port) => port,
         None => net::free_port().map_err(DevStackError::io("find a free port on", Path::new("127.0.0.1")))?,
     };
-    let stop = if remove_at_end { StopSignal::Immediate } else { StopSignal::Fast };
-    let command = server_command(&programs, &folder, &socket_folder, port, options);
+    let stop = if remove_at_end { IMMEDIATE } else { FAST };
+    let command = server_command(&programs, &cluster, &socket_folder, port, options);
     // From here on the guardian cleans up, whatever happens to this process.
-    let mut guardian = Guardian::start(&folder, &lock, stop, &removals, command)?;
-    let password = folder.password()?;
-    if folder.cluster_version().is_none() {
-        folder.init(&programs, options.durability == Durability::Safe, &lock)?;
+    let mut guardian = Guardian::start(folder, &lock, stop, &removals, command)?;
+    let password = cluster.password()?;
+    if cluster.version().is_none() {
+        cluster.init(&programs, options.durability == Durability::Safe, &lock)?;
     }
     let pid = guardian.launch()?;
-    wait_until_ready(&folder, &guardian, pid)?;
+    wait_until_ready(&cluster, &guardian, pid)?;
     // The guardian's copy keeps the folder locked until the server has stopped.
     drop(lock);
-    Ok(PostgresServer { guardian, folder, password, port, pid })
+    Ok(PostgresServer { guardian, cluster, password, port, pid })
 }
 
-fn fitting_programs(folder: &DataFolder) -> Result<Programs, DevStackError> {
-    let cluster = folder.cluster_version();
-    let programs = Programs::find(cluster.as_deref())?;
+fn fitting_programs(cluster: &Cluster) -> Result<Programs, DevStackError> {
+    let version = cluster.version();
+    let programs = Programs::find(version.as_deref())?;
+    let folder = cluster.folder();
     account::check_reachable(&programs.postgres(), folder.account())?;
-    match cluster {
-        Some(cluster) if cluster != programs.version => Err(DevStackError::VersionMismatch {
+    match version {
+        Some(version) if version != programs.version => Err(DevStackError::VersionMismatch {
             folder: folder.path().to_owned(),
-            cluster,
+            cluster: version,
             programs: programs.version,
         }),
         _ => Ok(programs),
@@ -185,7 +166,7 @@ fn fitting_programs(folder: &DataFolder) -> Result<Programs, DevStackError> {
 /// The server's command line. Of two settings with one name the last counts.
 fn server_command(
     programs: &Programs,
-    folder: &DataFolder,
+    cluster: &Cluster,
     socket_folder: &Path,
     port: u16,
     options: &PostgresOptions,
@@ -207,7 +188,7 @@ fn server_command(
     set("port", port.to_string());
     set("logging_collector", "off".to_owned());
     set("log_destination", "stderr".to_owned());
-    let mut command = vec![programs.postgres().into(), "-D".into(), folder.cluster().into(), "-k".into()];
+    let mut command = vec![programs.postgres().into(), "-D".into(), cluster.path().into(), "-k".into()];
     command.push(socket_folder.into());
     for (name, value) in settings {
         command.push("-c".into());
@@ -216,10 +197,10 @@ fn server_command(
     command
 }
 
-fn wait_until_ready(folder: &DataFolder, guardian: &Guardian, pid: i32) -> Result<(), DevStackError> {
+fn wait_until_ready(cluster: &Cluster, guardian: &Guardian, pid: i32) -> Result<(), DevStackError> {
     let start = Instant::now();
     loop {
-        if folder.is_ready(pid) {
+        if cluster.is_ready(pid) {
             return Ok(());
         }
         let reason = if guardian.server_is_gone() {
@@ -230,6 +211,7 @@ fn wait_until_ready(folder: &DataFolder, guardian: &Guardian, pid: i32) -> Resul
             sleep(Duration::from_millis(20));
             continue;
         };
-        return Err(DevStackError::NotReady { reason, log: folder.log_tail() });
+        let log = cluster.folder().log_tail();
+        return Err(DevStackError::NotReady { server: "PostgreSQL", reason, log });
     }
 }

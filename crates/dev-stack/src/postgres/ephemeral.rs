@@ -2,12 +2,14 @@
 
 use std::env;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
+use super::server::{PostgresOptions, PostgresServer, start_with};
+use crate::durability::Durability;
 use crate::error::DevStackError;
-use crate::folder::{make_private, random_name};
-use crate::server::{Durability, PostgresOptions, PostgresServer, retry_when_port_is_taken, start_with};
+use crate::folder::TemporaryFolder;
+use crate::net;
 use crate::url;
 
 /// The environment variable with the superuser URL of the server that a test run shares.
@@ -25,18 +27,16 @@ impl EphemeralPostgres {
 
     /// The same with another durability and further settings by name, for measurements.
     pub fn start_as(durability: Durability, settings: &[(&str, &str)]) -> Result<Self, DevStackError> {
-        retry_when_port_is_taken(true, || Self::attempt(durability, settings))
+        net::retry_when_port_is_taken(true, || Self::attempt(durability, settings))
     }
 
     fn attempt(durability: Durability, settings: &[(&str, &str)]) -> Result<Self, DevStackError> {
-        let folder = env::temp_dir().join(format!("query-portal-test-{}", random_name(8)?));
-        make_private(&folder)?;
-        let unstarted = RemoveOnDrop(Some(folder.clone()));
+        let folder = TemporaryFolder::make()?;
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options = PostgresOptions { durability, settings, ..PostgresOptions::new(folder) };
+        let options = PostgresOptions { durability, settings, ..PostgresOptions::new(folder.path()) };
         let server = start_with(&options, true)?;
-        unstarted.keep();
+        folder.keep();
         Ok(Self(server))
     }
 
@@ -63,24 +63,6 @@ impl EphemeralPostgres {
     /// Stops the server and removes its folder.
     pub fn stop(self) -> Result<(), DevStackError> {
         self.0.stop()
-    }
-}
-
-/// Removes the folder of a start that failed before its guardian could.
-struct RemoveOnDrop(Option<PathBuf>);
-
-impl RemoveOnDrop {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.0 {
-            // The guardian may have removed it already, and the failure that led here matters more.
-            let _ = std::fs::remove_dir_all(folder);
-        }
     }
 }
 
