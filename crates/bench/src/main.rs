@@ -1,4 +1,4 @@
-//! Measures the portal against bare PostgreSQL and prints ratios. Nothing here ships, and no timing is a failure.
+//! Measures the portal against bare PostgreSQL and the bare MongoDB driver, and prints ratios. Nothing here ships, and no timing is a failure.
 //!
 //! Both sides of a ratio alternate within one run on one server, so that what else the machine does meets both.
 
@@ -56,7 +56,9 @@ async fn main() -> anyhow::Result<()> {
 async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
     let sizes = options.sizes();
     let mut report = Report::default();
-    for part in [Part::Latency, Part::Rows, Part::Calls, Part::Pages, Part::Queue, Part::Scripts] {
+    for part in
+        [Part::Latency, Part::Rows, Part::Calls, Part::Pages, Part::Queue, Part::Scripts, Part::Mongodb]
+    {
         if !options.wants(part) {
             continue;
         }
@@ -68,6 +70,7 @@ async fn measure(options: &Options, stage: &Stage) -> anyhow::Result<Report> {
             Part::Pages => scenarios::pages::measure(stage, sizes).await,
             Part::Queue => scenarios::queue::measure(stage, sizes).await,
             Part::Scripts => scenarios::scripts::measure(stage, sizes).await,
+            Part::Mongodb => scenarios::mongodb::measure(stage, sizes).await,
         };
         report.append(measured.with_context(|| format!("measuring {part:?} failed"))?);
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// Measures the portal against bare PostgreSQL, in alternating rounds of one run, and prints the ratios.
-/// It starts its own PostgreSQL, with fsync on, and ends it. Timing never makes it fail.
+/// Measures the portal against bare PostgreSQL and the bare MongoDB driver, in alternating rounds of one run, and prints the ratios.
+/// It starts its own PostgreSQL, with fsync on, and its own MongoDB, and ends them. Timing never makes it fail.
 #[derive(Debug, Parser)]
 #[command(name = "portal-bench", version)]
 pub(crate) struct Options {
@@ -38,6 +38,8 @@ pub(crate) enum Part {
     Queue,
     /// Script processes against Node.js, and their database calls.
     Scripts,
+    /// A find of many documents on MongoDB.
+    Mongodb,
 }
 
 /// How much of everything.
@@ -64,6 +66,8 @@ pub(crate) struct Sizes {
     pub(crate) scripts: usize,
     /// Database calls of a script.
     pub(crate) script_calls: usize,
+    /// Documents of a find on MongoDB.
+    pub(crate) documents: u64,
 }
 
 impl Options {
@@ -87,6 +91,7 @@ impl Options {
                 queue_rounds: 2,
                 scripts: 5,
                 script_calls: 100,
+                documents: 5_000,
             };
         }
         Sizes {
@@ -103,6 +108,7 @@ impl Options {
             queue_rounds: 5,
             scripts: 200,
             script_calls: 2_000,
+            documents: 100_000,
         }
     }
 }

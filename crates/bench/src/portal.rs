@@ -105,7 +105,12 @@ impl Person {
 
     /// Submits to the target `shop` and answers with the request's id.
     pub(crate) async fn submit(&self, database: &str, sql: &str) -> anyhow::Result<String> {
-        let body = json!({ "instanceId": "shop", "databaseName": database, "queryContent": sql });
+        self.submit_to("shop", database, sql).await
+    }
+
+    /// The same to any target.
+    pub(crate) async fn submit_to(&self, target: &str, database: &str, text: &str) -> anyhow::Result<String> {
+        let body = json!({ "instanceId": target, "databaseName": database, "queryContent": text });
         let call = self.client.post(format!("{}/api/queries", self.url)).bearer_auth(&self.token).json(&body);
         let body: Value = good(call.send().await?, StatusCode::CREATED).await?.json().await?;
         Ok(body["id"].as_str().context("no id")?.to_owned())

@@ -91,6 +91,27 @@ impl<'a> World<'a> {
         self.command_line(&[&args[..], &more, &limits].concat(), "")
     }
 
+    /// Registers the target `documents`, with the credentials `env:TARGET_DOCUMENTS`.
+    pub(crate) fn add_mongo_target(&self, port: u16, database: &str) -> anyhow::Result<()> {
+        let port = port.to_string();
+        let args = [
+            "target",
+            "add",
+            "--engine",
+            "mongodb",
+            "--id",
+            "documents",
+            "--name",
+            "Documents",
+            "--port",
+            &port,
+        ];
+        let more = ["--host", "127.0.0.1", "--tls", "disable", "--credentials", "env:TARGET_DOCUMENTS"];
+        let rest =
+            ["--database", database, "--max-rows", "10000000", "--timeout", "600", "--pod", "payments"];
+        self.command_line(&[&args[..], &more, &rest].concat(), "")
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.stage.program);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));

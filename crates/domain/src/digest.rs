@@ -8,7 +8,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 use crate::Timestamp;
-use crate::request::{RunOptions, Submission, TargetRef};
+use crate::request::{ExtendedJson, RunOptions, Submission, TargetRef};
 use crate::target::Limits;
 
 /// Names the encoding; a change of the fields below needs a new value here.
@@ -68,6 +68,10 @@ impl DigestInput<'_> {
         encoder.number(limits.max_rows);
         encoder.number(limits.max_bytes);
         encoder.optional_time(options.not_before);
+        // Left out of what it has always been, so that requests from before it keep their approvals.
+        if options.extended_json != ExtendedJson::default() {
+            encoder.text(options.extended_json.as_str());
+        }
         encoder.finish()
     }
 }

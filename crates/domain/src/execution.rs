@@ -7,7 +7,7 @@ use bytes::Bytes;
 use secrecy::SecretString;
 
 use crate::ids::RequestId;
-use crate::request::Submission;
+use crate::request::{ExtendedJson, Submission};
 use crate::review::Position;
 use crate::target::{Limits, Target};
 use crate::text::DatabaseName;
@@ -26,6 +26,7 @@ pub struct ExecutionOrder {
     pub limits: Limits,
     /// True when the target or the request is read-only.
     pub read_only: bool,
+    pub extended_json: ExtendedJson,
 }
 
 /// A login to a target. Never printed, never serialised.
@@ -111,6 +112,8 @@ pub struct PreviewRow {
 pub struct DatabaseError {
     /// SQLSTATE, or MongoDB's `codeName`.
     pub code: String,
+    /// MongoDB's number of the error.
+    pub number: Option<i32>,
     pub severity: String,
     pub message: String,
     pub detail: Option<String>,

@@ -19,11 +19,13 @@ pub mod policy;
 pub mod ports;
 pub mod request;
 pub mod review;
+pub mod rows;
 pub mod script;
 pub mod services;
 pub mod target;
 pub mod text;
 pub mod user;
+pub mod watch;
 
 /// A moment in UTC. Stored times have a resolution of one microsecond, so the [`ports::Clock`]
 /// never hands out a finer one.

@@ -1,5 +1,26 @@
 //! What a look at a submission's text tells before anybody decides on it.
 
+use std::collections::HashMap;
+
+use crate::target::{Admits, Target};
+use crate::text::DatabaseName;
+
+/// Where a submission would run, as far as that decides what it may do there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scope {
+    /// Absent when somebody asks before they have decided on one.
+    pub database: Option<DatabaseName>,
+    /// Nothing may change there.
+    pub read_only: bool,
+    pub admits: Admits,
+}
+
+impl Scope {
+    pub fn of(target: &Target, database: Option<DatabaseName>) -> Self {
+        Self { database, read_only: target.read_only, admits: target.admits }
+    }
+}
+
 /// What a submission would do at most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Effect {
@@ -55,6 +76,41 @@ impl Position {
             column: u32::try_from(column).unwrap_or(u32::MAX),
         }
     }
+}
+
+/// Most findings that a review shows.
+pub const MAX_FINDINGS: usize = 100;
+
+/// Keeps to the limit, and says how many more there are. Of every sort of finding some are kept, so that many
+/// of one cannot hide one of another.
+pub fn capped(findings: Vec<Finding>) -> Vec<Finding> {
+    let more = findings.len().saturating_sub(MAX_FINDINGS);
+    if more == 0 {
+        return findings;
+    }
+    // The first of each message come first, and then the first of each code among these.
+    let mut ranked: Vec<(usize, usize, Finding)> =
+        findings.into_iter().enumerate().map(|(index, finding)| (0, index, finding)).collect();
+    for sort in
+        [|f: &Finding| (f.code.clone(), f.message.clone()), |f: &Finding| (f.code.clone(), String::new())]
+    {
+        let mut counts: HashMap<(String, String), usize> = HashMap::new();
+        for (rank, _, finding) in &mut ranked {
+            let count = counts.entry(sort(finding)).or_default();
+            *count += 1;
+            *rank = *count;
+        }
+        // Stable: those of one rank keep the order of the round before.
+        ranked.sort_by_key(|(rank, _, _)| *rank);
+    }
+    ranked.truncate(MAX_FINDINGS);
+    ranked.sort_by_key(|(_, index, _)| *index);
+    let rest = Finding {
+        code: "more_findings".to_owned(),
+        message: format!("The review found more than it shows: the above and {more} more."),
+        position: None,
+    };
+    ranked.into_iter().map(|(_, _, finding)| finding).chain([rest]).collect()
 }
 
 /// Positions of many places in one text: what one of them costs depends neither on the text nor on its lines.

@@ -10,8 +10,8 @@ use crate::ids::RequestId;
 use crate::ports::ExecutionError;
 use crate::request::SubmissionKind;
 use crate::review::{Effect, Finding, Position, Review};
-use crate::target::Limits;
-use crate::text::SubmissionText;
+use crate::target::{Engine, Limits, Target};
+use crate::text::{DatabaseName, SubmissionText};
 
 /// Bytes of console text that are kept of one script. What comes after them is counted and not kept.
 pub const CONSOLE_BYTES: usize = 1024 * 1024;
@@ -26,6 +26,9 @@ pub const LOGGED_STATEMENTS_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct ScriptOrder {
     pub request: RequestId,
+    /// Which `db` the script finds.
+    pub engine: Engine,
+    pub database: DatabaseName,
     pub text: SubmissionText,
     pub limits: Limits,
     /// True when nothing that the script does is kept.
@@ -35,8 +38,9 @@ pub struct ScriptOrder {
 /// One statement that a script wants to run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ScriptStatement {
+    /// SQL, or a command of MongoDB in Extended JSON.
     pub text: String,
-    /// Values for `$1`, `$2` and so on, as the server reads them; `None` is NULL.
+    /// Values for `$1`, `$2` and so on, as the server reads them; `None` is NULL. MongoDB has none.
     pub parameters: Vec<Option<String>>,
     /// Asked of the handle of an open transaction, and not of `db`.
     pub in_transaction: bool,
@@ -305,16 +309,18 @@ pub struct LogCounts {
 }
 
 /// What is told of a script before anybody decides on it. What it will do is known to nobody before it runs.
-pub fn review(read_only: bool) -> Review {
-    let message = "A script decides while it runs which statements it executes. Read it: the rules for statements hold \
-                   for each of them, and each call outside of db.transaction takes effect by itself.";
+pub fn review(target: &Target) -> Review {
+    let own = match target.engine {
+        Engine::Postgresql => "each call outside of db.transaction",
+        Engine::Mongodb => "each call outside of a transaction",
+    };
+    let message = format!(
+        "A script decides while it runs which statements it executes. Read it: the rules for statements hold for each \
+         of them, and {own} takes effect by itself."
+    );
     Review {
-        effect: if read_only { Effect::Read } else { Effect::Write },
+        effect: if target.read_only { Effect::Read } else { Effect::Write },
         statements: 1,
-        findings: vec![Finding {
-            code: SubmissionKind::Script.as_str().to_owned(),
-            message: message.to_owned(),
-            position: None,
-        }],
+        findings: vec![Finding { code: SubmissionKind::Script.as_str().to_owned(), message, position: None }],
     }
 }

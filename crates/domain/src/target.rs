@@ -1,15 +1,17 @@
 //! Targets: the database servers that requests run against, and the limits that hold there.
 
 mod databases;
+mod mongodb;
 
 use std::time::Duration;
 
 use crate::ids::{InstanceId, PodId};
-use crate::text::DisplayName;
+use crate::text::{DatabaseName, DisplayName};
 
 pub use databases::{
     DatabaseChange, DatabaseSource, LastSync, SyncAttempt, SyncChanges, SyncOutcome, TargetDatabase,
 };
+pub use mongodb::MongoAddress;
 
 /// The kind of server behind a target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -30,6 +32,23 @@ impl Engine {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|e| e.as_str() == text)
+    }
+
+    /// The port that a server of this kind listens on unless it is told otherwise.
+    pub const fn usual_port(self) -> u16 {
+        match self {
+            Self::Postgresql => 5432,
+            Self::Mongodb => 27017,
+        }
+    }
+
+    /// Where to connect for a look at a server of which no database is known yet: every server is set up with it.
+    pub fn usual_database(self) -> DatabaseName {
+        let name = match self {
+            Self::Postgresql => "postgres",
+            Self::Mongodb => "admin",
+        };
+        DatabaseName::parse(name).expect("the usual name is a name")
     }
 }
 
@@ -118,6 +137,15 @@ impl Default for Limits {
     }
 }
 
+/// What a MongoDB target explicitly accepts beyond what every target does. Nothing by default.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Admits {
+    /// Commands may name databases other than the approved one.
+    pub other_databases: bool,
+    /// JavaScript that the database server itself runs: `$where`, `$function`, `$accumulator`.
+    pub server_javascript: bool,
+}
+
 /// One registered database server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
@@ -127,9 +155,11 @@ pub struct Target {
     pub description: Option<String>,
     pub host: String,
     pub port: u16,
+    /// MongoDB: what else belongs to the address, as in a connection string, for example `replicaSet=rs0`.
+    pub connection_options: Option<String>,
     pub tls: TlsMode,
     pub credentials: CredentialRef,
-    /// Rises with every change of host, port, TLS or credential reference.
+    /// Rises with every change of host, port, connection options, TLS or credential reference.
     pub connection_revision: i32,
     /// The connection revision for which an admin bound the credentials; anything else means "no credentials".
     pub bound_revision: Option<i32>,
@@ -137,6 +167,7 @@ pub struct Target {
     pub read_only: bool,
     /// The target explicitly accepts a superuser or a role that reaches files or programs of the server.
     pub allow_privileged_role: bool,
+    pub admits: Admits,
     /// `search_path` for executions; `None` leaves the database's own.
     pub search_path: Option<String>,
     pub limits: Limits,
@@ -166,11 +197,14 @@ impl Target {
         replace(&mut after.description, change.description);
         replace(&mut after.host, change.host);
         replace(&mut after.port, change.port);
+        replace(&mut after.connection_options, change.connection_options);
         replace(&mut after.tls, change.tls);
         replace(&mut after.credentials, change.credentials);
         replace(&mut after.active, change.active);
         replace(&mut after.read_only, change.read_only);
         replace(&mut after.allow_privileged_role, change.allow_privileged_role);
+        replace(&mut after.admits.other_databases, change.allow_other_databases);
+        replace(&mut after.admits.server_javascript, change.allow_server_javascript);
         replace(&mut after.search_path, change.search_path);
         replace(&mut after.limits.timeout, change.timeout);
         replace(&mut after.limits.lock_timeout, change.lock_timeout);
@@ -187,8 +221,8 @@ impl Target {
         after
     }
 
-    fn connection(&self) -> (&str, u16, TlsMode, &CredentialRef) {
-        (&self.host, self.port, self.tls, &self.credentials)
+    fn connection(&self) -> (&str, u16, Option<&str>, TlsMode, &CredentialRef) {
+        (&self.host, self.port, self.connection_options.as_deref(), self.tls, &self.credentials)
     }
 }
 
@@ -199,11 +233,14 @@ pub struct TargetChange {
     pub description: Option<Option<String>>,
     pub host: Option<String>,
     pub port: Option<u16>,
+    pub connection_options: Option<Option<String>>,
     pub tls: Option<TlsMode>,
     pub credentials: Option<CredentialRef>,
     pub active: Option<bool>,
     pub read_only: Option<bool>,
     pub allow_privileged_role: Option<bool>,
+    pub allow_other_databases: Option<bool>,
+    pub allow_server_javascript: Option<bool>,
     pub search_path: Option<Option<String>>,
     pub timeout: Option<Duration>,
     pub lock_timeout: Option<Duration>,

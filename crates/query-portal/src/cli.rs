@@ -166,13 +166,21 @@ pub(crate) struct TargetAdd {
     pub(crate) id: String,
     #[arg(long)]
     pub(crate) name: String,
+    /// postgresql or mongodb.
     #[arg(long, default_value = "postgresql")]
     pub(crate) engine: String,
+    /// postgresql: one host name or address, or the folder of a Unix socket. mongodb: one or several, separated by commas,
+    /// each with a port of its own if you like, or mongodb+srv:// with a name that DNS resolves.
     #[arg(long)]
     pub(crate) host: String,
-    #[arg(long, default_value_t = 5432)]
-    pub(crate) port: u16,
-    /// disable, require, verify-ca or verify-full. `disable` says that credentials may travel in the clear.
+    /// 5432 when left out, 27017 for mongodb.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// mongodb: what else belongs to the address, as in a connection string: authMechanism, authSource,
+    /// directConnection, readPreference, replicaSet. For example replicaSet=rs0&authSource=admin.
+    #[arg(long, value_name = "OPTIONS")]
+    pub(crate) connection_options: Option<String>,
+    /// disable, require, verify-ca (postgresql only) or verify-full. `disable` says that credentials may travel in the clear.
     #[arg(long, default_value = "verify-full")]
     pub(crate) tls: String,
     /// SOURCE:REFERENCE. `env:TARGET_SHOP` stands for the variables TARGET_SHOP_USERNAME and TARGET_SHOP_PASSWORD
@@ -192,6 +200,13 @@ pub(crate) struct TargetAdd {
     /// Accept a role that is a superuser or reaches files or programs of the server.
     #[arg(long)]
     pub(crate) allow_privileged_role: bool,
+    /// mongodb: let commands name other databases than the one of the request, and `admin`.
+    #[arg(long)]
+    pub(crate) allow_other_databases: bool,
+    /// mongodb: accept JavaScript that the database server itself runs ($where, $function, $accumulator).
+    #[arg(long)]
+    pub(crate) allow_server_javascript: bool,
+    /// postgresql: search_path of executions.
     #[arg(long, value_name = "LIST")]
     pub(crate) search_path: Option<String>,
     /// Longest execution.

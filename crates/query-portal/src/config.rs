@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) script: Script,
     pub(crate) secrets: Secrets,
     pub(crate) targets: Targets,
+    pub(crate) sync: Sync,
     pub(crate) rate_limit: RateLimit,
     pub(crate) log: Log,
 }
@@ -132,6 +133,13 @@ pub(crate) struct Targets {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Sync {
+    /// Between two looks at the list of databases of an instance; 0 for none but those that somebody asks for.
+    pub(crate) every_minutes: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RateLimit {
     /// Calls per second and client address; bursts of ten times as many.
     pub(crate) per_second: NonZeroU32,
@@ -174,6 +182,7 @@ fn defaults() -> serde_json::Value {
         },
         "secrets": { "env_prefixes": ["TARGET_"] },
         "targets": { "tls_authorities": ["system"] },
+        "sync": { "every_minutes": 60 },
         "rate_limit": { "per_second": 50, "logins_per_minute": 30 },
         "log": { "format": "json", "level": "info" },
     })
@@ -280,6 +289,11 @@ impl Config {
                 file => Authorities::File(file.into()),
             })
             .collect()
+    }
+
+    /// Between two syncs of an instance.
+    pub(crate) fn sync_period(&self) -> Option<Duration> {
+        (self.sync.every_minutes > 0).then(|| Duration::from_mins(self.sync.every_minutes))
     }
 
     pub(crate) fn auth_settings(&self) -> AuthSettings {

@@ -1,5 +1,6 @@
 //! The one binary: it reads the configuration, wires the adapters to the rules, and serves.
 
+mod authorities;
 mod cli;
 mod commands;
 mod config;

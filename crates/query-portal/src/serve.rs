@@ -35,13 +35,17 @@ pub(crate) async fn run(
     workers: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Portal { api, executions, notifications, housekeeper, scripts } = portal;
+    let Portal { api, executions, notifications, housekeeper, syncs, scripts } = portal;
     if let Some(scripts) = &scripts {
         scripts::look(scripts).await?;
     }
     let background = tokio_util::task::TaskTracker::new();
     if let Some(executions) = executions {
         background.spawn(executions.run(stop.clone()));
+    }
+    if let Some(syncs) = syncs {
+        let stop = stop.clone();
+        background.spawn(async move { syncs.run(stop).await });
     }
     // These go on while executions drain: what ends in between is still told, and others' leases still watched.
     let later = CancellationToken::new();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use domain::job::WorkerId;
 use domain::ports::{
     AccessTokens, ChangeFeed, Clock, CredentialSource, IdGenerator, Notifier, PasswordHasher, ScriptLogs,
-    ScriptRunner, ScriptTarget, SubmissionReviewer, TargetExecutor, TargetInspector,
+    ScriptRunner, ScriptTarget, ShellEvaluator, SubmissionReviewer, TargetExecutor, TargetInspector,
 };
 use domain::services::{
     Administration, Authentication, Connections, DirectoryAccess, ExecutionWorker, Housekeeper,
-    NotificationWorker, Requests, ScriptChecks, Scripts, Submissions,
+    NotificationWorker, Requests, ScriptChecks, Scripts, Submissions, SyncWorker,
 };
 use domain::target::{CredentialSourceKind, Engine};
 use http_api::{Api, ApiSettings, RateLimits};
@@ -21,11 +21,12 @@ use store_postgres::{
     PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgScriptLogs,
     PgSessionStore, PgStore, PgUserStore, StoreConfig,
 };
+use target_mongodb::{MongoExecutor, MongoExecutorConfig, MongoReviewer};
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig, PostgresReviewer};
 
 use crate::config::Config;
-use crate::scripts;
 use crate::system::{BcryptPasswords, RandomIds, RandomSecrets, SystemClock};
+use crate::{authorities, scripts};
 
 /// Everything that serves.
 pub(crate) struct Portal {
@@ -33,6 +34,8 @@ pub(crate) struct Portal {
     pub(crate) executions: Option<Arc<ExecutionWorker>>,
     pub(crate) notifications: NotificationWorker,
     pub(crate) housekeeper: Housekeeper,
+    /// Absent when nothing is looked up unless somebody asks for it.
+    pub(crate) syncs: Option<SyncWorker>,
     /// Absent when scripts are switched off.
     pub(crate) scripts: Option<Arc<ProcessScriptRunner>>,
 }
@@ -89,23 +92,32 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         authorities: config.target_authorities(),
         ..PostgresExecutorConfig::default()
     }));
+    let mongodb = Arc::new(MongoExecutor::new(MongoExecutorConfig {
+        authorities: authorities::one_file(&config.target_authorities())?,
+        ..MongoExecutorConfig::default()
+    }));
+    let shell = scripts.clone().map(|runner| runner as Arc<dyn ShellEvaluator>);
     let credentials = HashMap::from([(
         CredentialSourceKind::Env,
         Arc::new(EnvCredentialSource::new(config.secrets.env_prefixes.clone(), surroundings.variables))
             as Arc<dyn CredentialSource>,
     )]);
+    let connections = Connections {
+        directory: directory.clone(),
+        credentials: credentials.clone(),
+        inspectors: HashMap::from([
+            (Engine::Postgresql, Arc::clone(&postgres) as Arc<dyn TargetInspector>),
+            (Engine::Mongodb, Arc::clone(&mongodb) as Arc<dyn TargetInspector>),
+        ]),
+        audit: Arc::new(PgAuditLog::new(store.clone())),
+        clock: Arc::clone(&clock),
+    };
+    let every = Duration::from_secs(config.execution.reap_seconds);
+    let syncs =
+        config.sync_period().map(|period| SyncWorker { connections: connections.clone(), period, every });
     let api = ApiSettings {
         administration: administration_of(config, &store)?,
-        connections: Connections {
-            directory: directory.clone(),
-            credentials: credentials.clone(),
-            inspectors: HashMap::from([(
-                Engine::Postgresql,
-                Arc::clone(&postgres) as Arc<dyn TargetInspector>,
-            )]),
-            audit: Arc::new(PgAuditLog::new(store.clone())),
-            clock: Arc::clone(&clock),
-        },
+        connections,
         authentication: Authentication {
             users: Arc::new(PgUserStore::new(store.clone())),
             sessions: Arc::new(PgSessionStore::new(store.clone())),
@@ -122,10 +134,10 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             directory: directory.clone(),
             scripts: scripts.clone().map(|runner| runner as Arc<dyn ScriptRunner>),
             checks: ScriptChecks::default(),
-            reviewers: HashMap::from([(
-                Engine::Postgresql,
-                Arc::new(PostgresReviewer::new()) as Arc<dyn SubmissionReviewer>,
-            )]),
+            reviewers: HashMap::from([
+                (Engine::Postgresql, Arc::new(PostgresReviewer::new()) as Arc<dyn SubmissionReviewer>),
+                (Engine::Mongodb, Arc::new(MongoReviewer::new(shell)) as Arc<dyn SubmissionReviewer>),
+            ]),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         },
@@ -153,10 +165,16 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         results,
         scripts: scripts.clone().map(|runner| Scripts {
             runner,
-            targets: HashMap::from([(Engine::Postgresql, Arc::clone(&postgres) as Arc<dyn ScriptTarget>)]),
+            targets: HashMap::from([
+                (Engine::Postgresql, Arc::clone(&postgres) as Arc<dyn ScriptTarget>),
+                (Engine::Mongodb, Arc::clone(&mongodb) as Arc<dyn ScriptTarget>),
+            ]),
             logs: Arc::clone(&logs),
         }),
-        executors: HashMap::from([(Engine::Postgresql, postgres as Arc<dyn TargetExecutor>)]),
+        executors: HashMap::from([
+            (Engine::Postgresql, postgres as Arc<dyn TargetExecutor>),
+            (Engine::Mongodb, mongodb as Arc<dyn TargetExecutor>),
+        ]),
         credentials,
         changes: Arc::clone(&changes),
         clock: Arc::clone(&clock),
@@ -175,7 +193,8 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             worker,
             poll: settings.poll,
         },
-        housekeeper: Housekeeper { queue, clock, every: Duration::from_secs(config.execution.reap_seconds) },
+        housekeeper: Housekeeper { queue, clock, every },
+        syncs,
         scripts,
     })
 }

@@ -12,12 +12,12 @@ mod message;
 
 pub use frame::{FrameError, HEAD_BYTES, Head, MAX_HEADER_BYTES, encode, parse_header, read_frame};
 pub use message::{
-    Answer, Call, CallFailure, Checked, ConsoleLevel, Denied, Field, FromWorker, Layer, LayerState, Prepare,
-    Ready, Run, SetUp, Shape, SyntaxError, Threw, ToWorker,
+    Answer, Call, CallFailure, Checked, Compile, CompileError, Compiled, ConsoleLevel, Denied, Engine, Field,
+    FromWorker, Layer, LayerState, Prepare, Ready, Run, SetUp, Shape, SyntaxError, Threw, ToWorker,
 };
 
 /// The version of the messages. Both sides come from one build, so there is no other to get along with.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most bytes of a payload that goes to a script process: a start-up snapshot, a script, the rows of an answer.
 pub const MAX_TO_WORKER: usize = 64 * 1024 * 1024;
@@ -30,6 +30,9 @@ pub const MAX_RESULT: usize = 16 * 1024 * 1024;
 
 /// Most bytes of a statement.
 pub const MAX_STATEMENT: usize = 8 * 1024 * 1024;
+
+/// Most commands that one text may come to.
+pub const MAX_COMMANDS: usize = 1_000;
 
 /// Most bytes of one line of the console; the process cuts longer ones.
 pub const MAX_LINE: usize = 64 * 1024;

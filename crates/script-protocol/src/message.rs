@@ -12,6 +12,8 @@ pub enum ToWorker {
     MakeSnapshot { version: u32 },
     /// Read a script without running it. Payload: its text.
     Check,
+    /// Evaluate what a person would type into MongoDB's shell, without a database. Payload: its text.
+    Compile(Compile),
     /// Run a script. Payload: its text.
     Run(Run),
     /// The answer to a call. Payload: the rows, a JSON array of arrays.
@@ -30,6 +32,8 @@ pub enum FromWorker {
     Snapshot { version: u32 },
     /// What came of [`ToWorker::Check`].
     Checked(Checked),
+    /// What came of [`ToWorker::Compile`]. Payload: the commands as canonical Extended JSON, a line each.
+    Compiled(Compiled),
     /// A line of the console. Payload: its text.
     Console { level: ConsoleLevel },
     /// Bytes of console text that were not sent because the script had said so much already.
@@ -100,17 +104,54 @@ pub enum LayerState {
     Missing(String),
 }
 
+/// Which `db` a script finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Engine {
+    Postgresql,
+    Mongodb,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compile {
+    /// The database that `db` is; a command for another one says so.
+    pub database: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compiled {
+    /// Instead of commands.
+    pub error: Option<CompileError>,
+}
+
+/// Why a text came to no commands. Lines and columns count from 1; columns count characters.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompileError {
+    /// Stable, for programs.
+    pub code: String,
+    pub message: String,
+    pub line: Option<u32>,
+    pub column: Option<u32>,
+}
+
 /// What holds for one run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
+    pub engine: Engine,
+    /// The database that `db` is.
+    pub database: String,
     /// Most database calls.
     pub max_calls: u64,
     /// Most bytes of console text.
     pub console_bytes: u64,
 }
 
-/// A database call.
+/// A database call. A statement is SQL, or a command of MongoDB as canonical Extended JSON, which takes no parameters and
+/// names a database other than the script's own in its last field, `$db`. MongoDB's rows have one value, the document.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Call {
@@ -169,8 +210,10 @@ pub enum CallFailure {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denied {
-    /// SQLSTATE, or the code of a refusal.
+    /// SQLSTATE, MongoDB's `codeName`, or the code of a refusal.
     pub code: String,
+    /// MongoDB's number of the error.
+    pub number: Option<i32>,
     pub message: String,
     pub severity: Option<String>,
     pub detail: Option<String>,

@@ -98,7 +98,12 @@ impl Broker {
         let ScriptConnection { session, stop } = connection;
         let Process { usage, reader, writer, life } = &mut lent.process;
         let mut state = Session { idle: Some(session), under_way: None };
-        let start = Run { max_calls: self.limits.max_calls, console_bytes: CONSOLE_BYTES as u64 };
+        let start = Run {
+            engine: translate::engine(order.engine),
+            database: order.database.as_str().to_owned(),
+            max_calls: self.limits.max_calls,
+            console_bytes: CONSOLE_BYTES as u64,
+        };
         let (answers, mut to_send) = mpsc::channel::<(ToWorker, Vec<u8>)>(1);
         let (said, mut heard) = mpsc::channel(WAITING);
         // Reading and writing go on beside the loop: neither side can hold up the clock.
@@ -192,9 +197,10 @@ impl Broker {
             }),
             FromWorker::Threw(threw) => Some(self.on_threw(threw)),
             FromWorker::OutOfMemory => Some(self.out_of_memory()),
-            FromWorker::Ready(_) | FromWorker::Snapshot { .. } | FromWorker::Checked(_) => {
-                Some(violation("it said what a running script does not say"))
-            }
+            FromWorker::Ready(_)
+            | FromWorker::Snapshot { .. }
+            | FromWorker::Checked(_)
+            | FromWorker::Compiled(_) => Some(violation("it said what a running script does not say")),
         }
     }
 

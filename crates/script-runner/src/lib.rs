@@ -9,6 +9,7 @@ mod broker;
 mod journal;
 mod pool;
 mod process;
+mod reading;
 mod runner;
 mod spawner;
 mod talk;

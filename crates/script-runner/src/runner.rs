@@ -8,25 +8,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::ports::{ScriptCheckError, ScriptConnect, ScriptLog, ScriptRunner};
-use domain::review::{Position, Refusal};
+use domain::ports::{ScriptCheckError, ScriptConnect, ScriptLog, ScriptRunner, ShellEvaluator};
+use domain::review::Position;
 use domain::script::{ScriptEnd, ScriptOrder, ScriptOutcome};
-use domain::text::SubmissionText;
-use script_protocol::{Checked, FromWorker, LayerState, Prepare, SetUp, ToWorker, VERSION};
+use domain::text::{DatabaseName, SubmissionText};
+use script_protocol::{
+    Checked, Compile, CompileError, Compiled, FromWorker, LayerState, Prepare, SetUp, ToWorker, VERSION,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker;
-use crate::pool::{Pool, PoolError, ProcessSettings};
-use crate::process::{Death, Process};
+use crate::pool::{Lent, Pool, PoolError, ProcessSettings};
+use crate::reading::{self, Unread};
 use crate::spawner::{Program, Spawner};
-use crate::translate::shortened;
-use crate::usage::{LOOK_EVERY, Usage};
-
-/// How much processor time reading a script may take. Only a text made for it takes longer.
-const CHECK_PROCESSOR: Duration = Duration::from_secs(3);
-
-/// How long it may take altogether, on a busy host.
-const CHECK_LIMIT: Duration = Duration::from_secs(20);
+use crate::translate;
 
 /// No script runs longer, whatever its instance allows: this is the kernel's limit, behind the portal's.
 const CPU_LIMIT: Duration = Duration::from_hours(24);
@@ -111,6 +106,10 @@ impl ProcessScriptRunner {
         self.pool.clear();
     }
 
+    async fn to_read(&self) -> Result<Lent, ScriptCheckError> {
+        self.pool.to_check().await.map_err(|error| ScriptCheckError::Unavailable { source: Box::new(error) })
+    }
+
     /// The layers of isolation that this host gives, by trying.
     pub async fn isolation(&self) -> Result<Vec<Isolation>, PoolError> {
         let layers = self.pool.first_words().await?.layers;
@@ -126,73 +125,19 @@ impl ProcessScriptRunner {
     }
 }
 
-fn unreadable() -> ScriptCheckError {
-    ScriptCheckError::Refused(Refusal {
-        code: "script_unreadable".to_owned(),
-        message: format!(
-            "The script cannot be read with {} seconds of processor time and the memory that a script may use. \
-             Make it smaller.",
-            CHECK_PROCESSOR.as_secs()
-        ),
-        position: None,
-    })
-}
-
-/// Why there is no answer of a process that reads a script.
-enum Unread {
-    Ended,
-    TooMuchWork,
-}
-
-/// Why a script could not be read, which is no matter of the script.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NotRead(&'static str);
-
-fn not_read(why: &'static str) -> ScriptCheckError {
-    ScriptCheckError::Unavailable { source: Box::new(NotRead(why)) }
-}
-
 #[async_trait]
 impl ScriptRunner for ProcessScriptRunner {
     async fn check(&self, text: &SubmissionText) -> Result<(), ScriptCheckError> {
-        let unavailable = |error: PoolError| ScriptCheckError::Unavailable { source: Box::new(error) };
-        let mut lent = self.pool.to_check().await.map_err(unavailable)?;
-        let Process { usage, reader, writer, life } = &mut lent.process;
-        let checked = async {
-            writer.send(&ToWorker::Check, text.as_str().as_bytes()).await.ok()?;
-            reader.next().await.ok().flatten()
-        };
-        // A busy host is no fault of the script, so it is time on a processor that counts.
-        let worked_enough = async {
-            loop {
-                tokio::time::sleep(LOOK_EVERY).await;
-                if usage.as_ref().and_then(Usage::processor).is_some_and(|time| time > CHECK_PROCESSOR) {
-                    break;
-                }
-            }
-        };
-        let checked = async {
-            tokio::select! {
-                checked = checked => checked.ok_or(Unread::Ended),
-                () = worked_enough => Err(Unread::TooMuchWork),
-            }
-        };
-        match tokio::time::timeout(CHECK_LIMIT, checked).await {
-            Ok(Ok((FromWorker::Checked(Checked { error: None }), _))) => Ok(()),
-            Ok(Ok((FromWorker::Checked(Checked { error: Some(error) }), _))) => {
-                Err(ScriptCheckError::Refused(Refusal {
-                    code: "script_syntax".to_owned(),
-                    message: shortened(error.message),
-                    position: Some(Position { line: error.line, column: error.column }),
-                }))
-            }
-            Ok(Err(Unread::Ended)) if life.how().await == Death::KILLED => {
-                Err(not_read("the process was killed"))
-            }
-            // Reading a text is the same every time: what takes too much now, or what V8 does not survive, it will later.
-            Ok(Ok(_) | Err(_)) => Err(unreadable()),
-            Err(_elapsed) => Err(not_read("it took too long on this busy host")),
+        let mut lent = self.to_read().await?;
+        match reading::ask(&mut lent.process, self.settings.memory_bytes, &ToWorker::Check, text).await {
+            Ok((FromWorker::Checked(Checked { error: None }), _)) => Ok(()),
+            Ok((FromWorker::Checked(Checked { error: Some(error) }), _)) => Err(reading::refused(
+                "script_syntax",
+                error.message,
+                Some(Position { line: error.line, column: error.column }),
+            )),
+            Ok(_) | Err(Unread::TooMuch) => Err(reading::too_much("script_unreadable", "script")),
+            Err(Unread::Unavailable(error)) => Err(error),
         }
     }
 
@@ -222,5 +167,31 @@ impl ScriptRunner for ProcessScriptRunner {
         let limits =
             broker::Limits { memory_bytes: self.settings.memory_bytes, max_calls: self.settings.max_calls };
         broker::run(order, limits, lent, connection, log, cancel).await
+    }
+}
+
+#[async_trait]
+impl ShellEvaluator for ProcessScriptRunner {
+    async fn evaluate(
+        &self,
+        text: &SubmissionText,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<String>, ScriptCheckError> {
+        let mut lent = self.to_read().await?;
+        let compile = Compile { database: database.map(|name| name.as_str().to_owned()) };
+        let message = ToWorker::Compile(compile);
+        let too_much = || reading::too_much("shell_unreadable", "text");
+        match reading::ask(&mut lent.process, self.settings.memory_bytes, &message, text).await {
+            Ok((FromWorker::Compiled(Compiled { error: None }), lines)) => {
+                translate::commands(lines).ok_or_else(too_much)
+            }
+            Ok((FromWorker::Compiled(Compiled { error: Some(error) }), _)) => {
+                let CompileError { code, message, line, column } = error;
+                let position = line.zip(column).map(|(line, column)| Position { line, column });
+                Err(reading::refused(reading::known(&code), message, position))
+            }
+            Ok(_) | Err(Unread::TooMuch) => Err(too_much()),
+            Err(Unread::Unavailable(error)) => Err(error),
+        }
     }
 }

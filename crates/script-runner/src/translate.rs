@@ -6,9 +6,10 @@ use domain::review::{Position, Refusal};
 use domain::script::{
     CallAnswer, CallKind, ConsoleLevel, DatabaseCall, ReturnedValue, ScriptError, ScriptStatement,
 };
+use domain::target::Engine;
 use script_protocol::{
-    Answer, Call, CallFailure, Denied, Field, MAX_FETCH, MAX_PARAMETERS, MAX_STATEMENT, MAX_TO_WORKER, Shape,
-    Threw,
+    Answer, Call, CallFailure, Denied, Field, MAX_COMMANDS, MAX_FETCH, MAX_PARAMETERS, MAX_STATEMENT,
+    MAX_TO_WORKER, Shape, Threw,
 };
 use serde_json::value::RawValue;
 
@@ -77,7 +78,7 @@ pub(crate) fn refused(refusal: &Refusal) -> CallFailure {
 pub(crate) fn too_large(bytes: usize) -> CallFailure {
     let message = format!(
         "The rows of this call are {bytes} bytes, more than the {MAX_TO_WORKER} that a script can get at once; what it \
-         did is done. Read them with db.stream."
+         did is done. Read them in smaller pieces: with db.stream, or with a cursor and a smaller batchSize."
     );
     CallFailure::Refused(Denied { code: "answer_too_large".to_owned(), message, ..Denied::default() })
 }
@@ -85,11 +86,19 @@ pub(crate) fn too_large(bytes: usize) -> CallFailure {
 pub(crate) fn database(error: &DatabaseError) -> CallFailure {
     CallFailure::Database(Denied {
         code: error.code.clone(),
+        number: error.number,
         message: error.message.clone(),
         severity: Some(error.severity.clone()),
         detail: error.detail.clone(),
         hint: error.hint.clone(),
     })
+}
+
+pub(crate) fn engine(engine: Engine) -> script_protocol::Engine {
+    match engine {
+        Engine::Postgresql => script_protocol::Engine::Postgresql,
+        Engine::Mongodb => script_protocol::Engine::Mongodb,
+    }
 }
 
 pub(crate) fn level(level: script_protocol::ConsoleLevel) -> ConsoleLevel {
@@ -120,6 +129,18 @@ pub(crate) fn value(shape: Shape, payload: Vec<u8>) -> Result<ReturnedValue, &'s
             Ok(ReturnedValue::Elements(lines.map(checked).collect::<Result<_, _>>()?))
         }
     }
+}
+
+/// Commands, each a JSON object on one line. What is in them is looked at by whoever may run them.
+pub(crate) fn commands(payload: Vec<u8>) -> Option<Vec<String>> {
+    let text = String::from_utf8(payload).ok()?;
+    let command = |line: &str| {
+        let whole = line.starts_with('{') && line.len() <= MAX_STATEMENT && !line.contains('\r');
+        (whole && serde_json::from_str::<&RawValue>(line).is_ok()).then(|| line.to_owned())
+    };
+    let commands: Vec<String> =
+        text.split('\n').take(MAX_COMMANDS + 1).map(command).collect::<Option<_>>()?;
+    (commands.len() <= MAX_COMMANDS).then_some(commands)
 }
 
 pub(crate) fn error(threw: Threw, database_error: Option<DatabaseError>) -> ScriptError {

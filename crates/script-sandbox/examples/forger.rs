@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 use script_protocol::{
-    Call, Checked, ConsoleLevel, FromWorker, Layer, LayerState, MAX_TO_WORKER, Ready, Shape, Threw, ToWorker,
-    VERSION, encode, read_frame,
+    Call, Checked, CompileError, Compiled, ConsoleLevel, FromWorker, Layer, LayerState, MAX_TO_WORKER, Ready,
+    Shape, Threw, ToWorker, VERSION, encode, read_frame,
 };
 
 /// Larger than what the portal takes, so that the portal's own check is what refuses.
@@ -81,13 +81,18 @@ fn main() {
         },
         _ => return,
     }
-    if let Some((ToWorker::Run(_), text)) = portal.hear() {
-        let text = String::from_utf8(text).expect("a script is text");
-        if !frames(&mut portal, &text) && !calls(&mut portal, &text) && !values(&mut portal, &text) {
+    let Some((message, text)) = portal.hear() else { return };
+    let text = String::from_utf8(text).expect("a script is text");
+    match message {
+        ToWorker::Compile(_) => commands(&mut portal, &text),
+        ToWorker::Run(_)
+            if !frames(&mut portal, &text) && !calls(&mut portal, &text) && !values(&mut portal, &text) =>
+        {
             ends(&mut portal, &text);
         }
-        wait();
+        _ => {}
     }
+    wait();
 }
 
 /// What is no message, or none that is said now.
@@ -109,6 +114,7 @@ fn frames(portal: &mut Portal, text: &str) -> bool {
         "ready again" => portal.say(&ready(VERSION, vec![]), &[]),
         "snapshot" => portal.say(&FromWorker::Snapshot { version: VERSION }, &[]),
         "checked" => portal.say(&FromWorker::Checked(Checked { error: None }), &[]),
+        "compiled" => portal.say(&FromWorker::Compiled(Compiled { error: None }), &[]),
         "long line" => {
             portal.say(&FromWorker::Console { level: ConsoleLevel::Log }, &vec![b'x'; 64 * 1024 + 1]);
         }
@@ -210,6 +216,36 @@ fn values(portal: &mut Portal, text: &str) -> bool {
         _ => return false,
     }
     true
+}
+
+/// Commands that are none, and other answers to a text that was to be evaluated.
+fn commands(portal: &mut Portal, text: &str) {
+    let compiled = |error| FromWorker::Compiled(Compiled { error });
+    match text {
+        "honest" => portal.say(&compiled(None), b"{\"ping\":{\"$numberInt\":\"1\"}}"),
+        "no commands" => portal.say(&compiled(None), &[]),
+        "no json" => portal.say(&compiled(None), b"{nope}"),
+        "no object" => portal.say(&compiled(None), b"[1]"),
+        "no text" => portal.say(&compiled(None), b"{\"a\":\"\xff\"}"),
+        "an empty line" => portal.say(&compiled(None), b"{}\n"),
+        "many" => portal.say(&compiled(None), &[b"{}".as_slice(); 1_001].join(&b'\n')),
+        "a long one" => {
+            let long = ["{\"a\":\"".to_owned(), "x".repeat(8 * 1024 * 1024), "\"}".to_owned()].concat();
+            portal.say(&compiled(None), long.as_bytes());
+        }
+        "checked" => portal.say(&FromWorker::Checked(Checked { error: None }), &[]),
+        "a call" => portal.query(1),
+        "words of its own" => {
+            let error = CompileError {
+                code: "<b>".repeat(9),
+                message: "m".repeat(1_000_000),
+                line: Some(1),
+                column: None,
+            };
+            portal.say(&compiled(Some(error)), &[]);
+        }
+        other => ends(portal, other),
+    }
 }
 
 /// Ways to end, or not to.

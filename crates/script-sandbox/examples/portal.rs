@@ -9,8 +9,8 @@ use domain::ports::{
     ExecutionError, ScriptConnection, ScriptLog, ScriptRunner as _, ScriptSession, SinkError,
 };
 use domain::script::{CallAnswer, CallError, DatabaseCall, LogEntry, ScriptOrder};
-use domain::target::Limits;
-use domain::text::SubmissionText;
+use domain::target::{Engine, Limits};
+use domain::text::{DatabaseName, SubmissionText};
 use script_runner::{ProcessScriptRunner, ScriptSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,8 @@ async fn main() {
     let runner = ProcessScriptRunner::start(ScriptSettings::new(program, vec![])).expect("a thread starts");
     let order = ScriptOrder {
         request: RequestId::from_uuid(uuid::Uuid::from_u128(1)),
+        engine: Engine::Postgresql,
+        database: DatabaseName::parse("app").expect("a name"),
         text: SubmissionText::parse("for (;;) {}").expect("a text"),
         limits: Limits::default(),
         read_only: true,

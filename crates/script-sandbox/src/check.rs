@@ -61,7 +61,8 @@ fn alone<'s>(
     }
 }
 
-fn error(
+/// The syntax error that was thrown.
+pub(crate) fn error(
     scope: &mut v8::PinnedRef<'_, v8::TryCatch<'_, '_, v8::HandleScope<'_>>>,
     text: &str,
     lines_before: usize,

@@ -7,13 +7,31 @@ use crate::host::on_rejection;
 use crate::outcome::FRAMES;
 use crate::{bytes, host, lockdown};
 
-const PRELUDE: &str = include_str!("prelude.js");
+/// A script's world, in the order in which it is made. Each text is a function of what they share.
+const WORLD: &[&str] = &[
+    include_str!("world/base.js"),
+    include_str!("world/calls.js"),
+    include_str!("world/show.js"),
+    include_str!("world/postgresql.js"),
+    include_str!("shell/values.js"),
+    include_str!("shell/encode.js"),
+    include_str!("shell/decode.js"),
+    include_str!("shell/arguments.js"),
+    include_str!("shell/operations.js"),
+    include_str!("shell/session.js"),
+    include_str!("shell/cursor.js"),
+    include_str!("shell/reads.js"),
+    include_str!("shell/writes.js"),
+    include_str!("shell/indexes.js"),
+    include_str!("shell/database.js"),
+    include_str!("world/end.js"),
+];
 const BYTES: &str = include_str!("bytes.js");
 
 /// No code is generated while scripts run, and no thread is started.
 const FLAGS: &str = "--jitless --single-threaded";
 
-/// Where the functions of the prelude are kept in the snapshot.
+/// Where the functions that the process calls are kept in the snapshot.
 const FUNCTIONS: usize = 0;
 
 /// Starts V8, once in a process.
@@ -33,7 +51,7 @@ fn external_references() -> Cow<'static, [v8::ExternalReference]> {
     Cow::Owned(all.map(|(_, function)| v8::ExternalReference { function }).collect())
 }
 
-/// Runs the prelude and makes a snapshot of what is there then.
+/// Makes a script's world and a snapshot of it.
 pub(crate) fn make_snapshot() -> Option<Vec<u8>> {
     start();
     let mut creator = v8::Isolate::snapshot_creator(Some(external_references()), None);
@@ -54,28 +72,53 @@ pub(crate) fn make_snapshot() -> Option<Vec<u8>> {
 }
 
 fn install<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
-    let keep = with_functions(scope, BYTES, &bytes::functions())?;
+    let given = functions(scope, &bytes::functions())?;
+    let keep = call(scope, BYTES, given)?;
     bson(scope, keep)?;
-    with_functions(scope, PRELUDE, &host::functions())?.to_object(scope)
+    let world = v8::Object::new(scope);
+    let given = functions(scope, &host::functions())?;
+    set(scope, world, "host", given.into())?;
+    for text in WORLD {
+        call(scope, text, world)?;
+    }
+    let exports = v8::String::new(scope, "exports")?;
+    world.get(scope, exports.into())?.to_object(scope)
 }
 
-/// Runs a text that is a function, with an object of these functions as its argument.
-fn with_functions<'s>(
+fn set(
+    scope: &mut v8::PinScope<'_, '_>,
+    object: v8::Local<'_, v8::Object>,
+    name: &str,
+    value: v8::Local<'_, v8::Value>,
+) -> Option<bool> {
+    let name = v8::String::new(scope, name)?;
+    object.set(scope, name.into(), value)
+}
+
+/// An object of these functions.
+fn functions<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    functions: &[(&str, v8::FunctionCallback)],
+) -> Option<v8::Local<'s, v8::Object>> {
+    let object = v8::Object::new(scope);
+    for (name, callback) in functions {
+        let function = v8::Function::builder_raw(*callback).build(scope)?;
+        set(scope, object, name, function.into())?;
+    }
+    Some(object)
+}
+
+/// Runs a text that is a function, with this argument.
+fn call<'s>(
     scope: &mut v8::PinScope<'s, '_>,
     text: &str,
-    functions: &[(&str, v8::FunctionCallback)],
+    argument: v8::Local<'s, v8::Object>,
 ) -> Option<v8::Local<'s, v8::Value>> {
-    let host = v8::Object::new(scope);
-    for (name, callback) in functions {
-        let name = v8::String::new(scope, name)?;
-        let function = v8::Function::builder_raw(*callback).build(scope)?;
-        host.set(scope, name.into(), function.into())?;
-    }
     let source = v8::String::new(scope, text)?;
     let outer = v8::Script::compile(scope, source, None)?.run(scope)?;
     let outer = v8::Local::<v8::Function>::try_from(outer).ok()?;
     let undefined = v8::undefined(scope).into();
-    outer.call(scope, undefined, &[host.into()])
+    outer.call(scope, undefined, &[argument.into()])
 }
 
 /// Hands the package's text to `keep`.
@@ -104,7 +147,7 @@ pub(crate) fn isolate(snapshot: Vec<u8>, heap: usize) -> v8::OwnedIsolate {
     isolate
 }
 
-/// The functions of the prelude, of a context that came from the snapshot. Once per context.
+/// The functions that the process calls, of a context that came from the snapshot. Once per context.
 pub(crate) fn prelude<'s>(scope: &mut v8::PinScope<'s, '_>) -> Option<v8::Local<'s, v8::Object>> {
     scope.get_context_data_from_snapshot_once::<v8::Object>(FUNCTIONS).ok()
 }

@@ -5,10 +5,13 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use script_protocol::{
-    Call, ConsoleLevel, Field, FromWorker, LEAST_LINE, MAX_FROM_WORKER, MAX_LINE, MAX_STATEMENT, encode,
+    Answer, Call, CallFailure, ConsoleLevel, Field, FromWorker, LEAST_LINE, MAX_FROM_WORKER, MAX_LINE,
+    MAX_STATEMENT, ToWorker, encode,
 };
+use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::lockdown;
 use crate::worker::Channel;
 
 /// The longest pause; no script lives longer.
@@ -32,6 +35,8 @@ pub(crate) struct Host {
     pub(crate) sleeping: BinaryHeap<Reverse<(Instant, u32)>>,
     /// The script calls itself something (`//# sourceURL`); V8 counts its lines differently then.
     pub(crate) renamed: bool,
+    /// Nothing may be asked of the portal: a text is being evaluated, and no script runs.
+    alone: bool,
     pub(crate) rejected: Vec<(v8::Global<v8::Promise>, v8::Global<v8::Value>)>,
 }
 
@@ -45,8 +50,14 @@ impl Host {
             rows: HashMap::new(),
             sleeping: BinaryHeap::new(),
             renamed: false,
+            alone: false,
             rejected: Vec::new(),
         }
+    }
+
+    /// For a text that is evaluated: it calls nobody, and nobody reads what it says.
+    pub(crate) fn alone(channel: Channel) -> Self {
+        Self { alone: true, ..Self::new(channel, 0) }
     }
 
     pub(crate) fn console_dropped(&self) -> u64 {
@@ -61,9 +72,10 @@ impl Host {
 }
 
 /// The functions in the order in which the snapshot knows them.
-pub(crate) fn functions() -> [(&'static str, v8::FunctionCallback); 4] {
+pub(crate) fn functions() -> [(&'static str, v8::FunctionCallback); 5] {
     use v8::MapFnTo as _;
     [
+        ("ask", ask.map_fn_to()),
         ("call", call.map_fn_to()),
         ("console", console.map_fn_to()),
         ("rows", rows.map_fn_to()),
@@ -81,23 +93,109 @@ fn throw(scope: &mut v8::PinScope<'_, '_>, message: &str) {
     scope.throw_exception(error);
 }
 
-/// `call(number, call as JSON, statement)`
-fn call(scope: &mut v8::PinScope<'_, '_>, args: v8::FunctionCallbackArguments<'_>, _: v8::ReturnValue<'_>) {
+/// Sends a call; `number, call as JSON, statement`. What is wrong with it, otherwise.
+fn send(
+    scope: &mut v8::PinScope<'_, '_>,
+    args: &v8::FunctionCallbackArguments<'_>,
+) -> Result<u64, &'static str> {
     let number = args.get(0).integer_value(scope).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
     let header = args.get(1).to_rust_string_lossy(scope);
     let statement = args.get(2).to_rust_string_lossy(scope);
-    let Ok(call) = serde_json::from_str::<Call>(&header) else {
-        return throw(scope, "this call is none that the portal knows");
-    };
+    let call =
+        serde_json::from_str::<Call>(&header).map_err(|_| "this call is none that the portal knows")?;
     if statement.len() > MAX_STATEMENT {
-        return throw(scope, "a statement is no longer than 8 MiB");
+        return Err("a statement is no longer than 8 MiB");
     }
     let host = host(scope);
-    host.under_way = Some(number);
-    if let Err(message) = host.tell(&FromWorker::Call { number, call }, statement.as_bytes()) {
-        host.under_way = None;
-        throw(scope, message);
+    if host.alone {
+        return Err("no database can be called here");
     }
+    host.tell(&FromWorker::Call { number, call }, statement.as_bytes())?;
+    Ok(number)
+}
+
+/// `call(number, call as JSON, statement)`: the answer comes later.
+fn call(scope: &mut v8::PinScope<'_, '_>, args: v8::FunctionCallbackArguments<'_>, _: v8::ReturnValue<'_>) {
+    match send(scope, &args) {
+        Ok(number) => host(scope).under_way = Some(number),
+        Err(message) => throw(scope, message),
+    }
+}
+
+/// `ask(number, call as JSON, statement)`: `{answer}` or `{failure}`, once it is there.
+fn ask(
+    scope: &mut v8::PinScope<'_, '_>,
+    args: v8::FunctionCallbackArguments<'_>,
+    mut value: v8::ReturnValue<'_>,
+) {
+    let number = match send(scope, &args) {
+        Ok(number) => number,
+        Err(message) => return throw(scope, message),
+    };
+    let channel = host(scope).channel;
+    let Some(told) =
+        channel.read().ok().flatten().and_then(|(message, rows)| taken(scope, number, message, rows))
+    else {
+        // The portal is gone or says what it may not: nobody waits for an end.
+        lockdown::leave();
+    };
+    if let Some(told) = object(scope, &told) {
+        value.set(told);
+    }
+}
+
+/// Takes what answers the call of this number: its rows are kept, the rest is told as `{answer}` or `{failure}`. `None` when it
+/// is no answer to this call.
+pub(crate) fn taken(
+    scope: &mut v8::PinScope<'_, '_>,
+    number: u64,
+    message: ToWorker,
+    json: Vec<u8>,
+) -> Option<serde_json::Value> {
+    match message {
+        ToWorker::Answer(answer) if answer.call == number => {
+            let told = json!({ "answer": described(&answer) });
+            host(scope).rows.insert(number, Rows { fields: answer.fields, json });
+            Some(told)
+        }
+        ToWorker::Failed { call, failure } if call == number => Some(json!({ "failure": failed(&failure) })),
+        _ => None,
+    }
+}
+
+fn described(answer: &Answer) -> serde_json::Value {
+    json!({
+        "command": answer.command,
+        "fields": answer.fields.iter().map(|f| json!({"name": f.name, "type": f.type_name})).collect::<Vec<_>>(),
+        "affected": answer.affected,
+        "rows": answer.call,
+        "stream": answer.stream,
+        "done": answer.done,
+    })
+}
+
+fn failed(failure: &CallFailure) -> serde_json::Value {
+    let (kind, denied) = match failure {
+        CallFailure::Database(denied) => ("database", denied),
+        CallFailure::Refused(denied) => ("refused", denied),
+    };
+    json!({
+        "kind": kind,
+        "code": denied.code,
+        "number": denied.number,
+        "message": denied.message,
+        "severity": denied.severity,
+        "detail": denied.detail,
+        "hint": denied.hint,
+    })
+}
+
+pub(crate) fn object<'s>(
+    scope: &mut v8::PinScope<'s, '_>,
+    value: &serde_json::Value,
+) -> Option<v8::Local<'s, v8::Value>> {
+    let text = v8::String::new(scope, &value.to_string())?;
+    v8::json::parse(scope, text)
 }
 
 /// `console(level, text)`

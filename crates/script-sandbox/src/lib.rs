@@ -6,6 +6,7 @@
 
 mod bytes;
 mod check;
+mod compile;
 mod engine;
 mod host;
 mod lockdown;

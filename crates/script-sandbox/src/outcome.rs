@@ -57,9 +57,20 @@ pub(crate) fn threw(
     exception: v8::Local<'_, v8::Value>,
     text: &str,
 ) -> Threw {
+    explained(scope, prelude, exception, text).0
+}
+
+/// The same, with the code of a refusal that is the shell's own.
+pub(crate) fn explained(
+    scope: &mut v8::PinScope<'_, '_>,
+    prelude: v8::Local<'_, v8::Object>,
+    exception: v8::Local<'_, v8::Value>,
+    text: &str,
+) -> (Threw, Option<String>) {
     v8::tc_scope!(let scope, scope);
     let frames = frames(scope, exception, text);
     let mut threw = Threw { message: "an error that cannot be shown".to_owned(), ..Threw::default() };
+    let mut code = None;
     let prelude = v8::Local::new(scope, prelude);
     let exception = v8::Local::new(scope, exception);
     if let Some(explained) = call(scope, prelude, "explain", &[exception])
@@ -70,6 +81,8 @@ pub(crate) fn threw(
         }
         let number = explained.get_index(scope, 1).filter(|number| number.is_number());
         threw.call = number.and_then(|n| n.integer_value(scope)).and_then(|n| u64::try_from(n).ok());
+        let own = explained.get_index(scope, 2).filter(|code| code.is_string());
+        code = own.map(|code| code.to_rust_string_lossy(scope));
     }
     let at = frames.first().map(|frame| (frame.line, frame.column)).or_else(|| {
         let message = v8::Exception::create_message(scope, exception);
@@ -82,7 +95,7 @@ pub(crate) fn threw(
     threw.column = at.map(|(_, column)| column);
     let lines: Vec<String> = frames.iter().map(Frame::to_string).collect();
     threw.stack = lines.join("\n");
-    threw
+    (threw, code)
 }
 
 struct Frame {

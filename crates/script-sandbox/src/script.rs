@@ -3,11 +3,10 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
-use script_protocol::{Answer, CallFailure, FromWorker, MAX_RESULT, Threw, ToWorker};
-use serde_json::json;
+use script_protocol::{Engine, FromWorker, MAX_RESULT, Run, Threw};
 
 use crate::check;
-use crate::host::{Host, Rows};
+use crate::host::{Host, object, taken};
 use crate::outcome::{call, returned, threw, too_large};
 use crate::worker::Channel;
 
@@ -25,6 +24,34 @@ pub(crate) fn warm_up<'s>(scope: &mut v8::PinScope<'s, '_>, prelude: v8::Local<'
     }
 }
 
+/// What holds for what is about to run.
+pub(crate) fn configure(
+    scope: &mut v8::PinScope<'_, '_>,
+    prelude: v8::Local<'_, v8::Object>,
+    max_calls: u64,
+) {
+    #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
+    let limits = [max_calls as f64, MAX_RESULT as f64].map(|limit| v8::Number::new(scope, limit).into());
+    let prelude = v8::Local::new(scope, prelude);
+    let _ = call(scope, prelude, "configure", &limits);
+}
+
+/// Makes `db` MongoDB's. With `record` it calls nothing.
+pub(crate) fn shell(
+    scope: &mut v8::PinScope<'_, '_>,
+    prelude: v8::Local<'_, v8::Object>,
+    database: Option<&str>,
+    record: bool,
+) -> Option<()> {
+    let database = match database {
+        Some(name) => v8::String::new(scope, name)?.into(),
+        None => v8::null(scope).into(),
+    };
+    let record = v8::Boolean::new(scope, record).into();
+    let prelude = v8::Local::new(scope, prelude);
+    call(scope, prelude, "shell", &[database, record]).map(|_| ())
+}
+
 /// How a script ended, from the inside.
 enum End {
     Returned(script_protocol::Shape, Vec<u8>),
@@ -38,13 +65,16 @@ pub(crate) fn run<'s>(
     prelude: v8::Local<'s, v8::Object>,
     channel: Channel,
     text: &str,
-    max_calls: u64,
-    console_bytes: u64,
+    order: &Run,
 ) {
-    scope.set_slot(Host::new(channel, console_bytes));
-    #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
-    let limits = [max_calls as f64, MAX_RESULT as f64].map(|limit| v8::Number::new(scope, limit).into());
-    let _ = call(scope, prelude, "configure", &limits);
+    scope.set_slot(Host::new(channel, order.console_bytes));
+    configure(scope, prelude, order.max_calls);
+    match order.engine {
+        Engine::Postgresql => {}
+        Engine::Mongodb => {
+            let _ = shell(scope, prelude, Some(&order.database), false);
+        }
+    }
     let end = match check::compile(scope, prelude, text) {
         Err(error) => End::Threw(Threw {
             message: error.message,
@@ -167,53 +197,14 @@ fn deliver(
     let Ok(Some((message, payload))) = channel.read() else { return Some(End::Alone) };
     let under_way = scope.get_slot_mut::<Host>()?.under_way.take();
     let prelude = v8::Local::new(scope, prelude);
-    let undefined: v8::Local<'_, v8::Value> = v8::undefined(scope).into();
-    let arguments = match message {
-        ToWorker::Answer(answer) if Some(answer.call) == under_way => {
-            let value = object(scope, &described(&answer))?;
-            let rows = Rows { fields: answer.fields, json: payload };
-            scope.get_slot_mut::<Host>()?.rows.insert(answer.call, rows);
-            [value, undefined]
-        }
-        ToWorker::Failed { call, failure } if Some(call) == under_way => {
-            [undefined, object(scope, &failed(&failure))?]
-        }
-        _ => return Some(End::Alone),
+    let Some(told) = under_way.and_then(|number| taken(scope, number, message, payload)) else {
+        return Some(End::Alone);
     };
-    let _ = call(scope, prelude, "deliver", &arguments);
+    let arguments = ["answer", "failure"].map(|name| match told.get(name) {
+        Some(value) => object(scope, value),
+        None => Some(v8::undefined(scope).into()),
+    });
+    let [Some(answer), Some(failure)] = arguments else { return Some(End::Alone) };
+    let _ = call(scope, prelude, "deliver", &[answer, failure]);
     None
-}
-
-fn described(answer: &Answer) -> serde_json::Value {
-    json!({
-        "command": answer.command,
-        "fields": answer.fields.iter().map(|f| json!({"name": f.name, "type": f.type_name})).collect::<Vec<_>>(),
-        "affected": answer.affected,
-        "rows": answer.call,
-        "stream": answer.stream,
-        "done": answer.done,
-    })
-}
-
-fn failed(failure: &CallFailure) -> serde_json::Value {
-    let (kind, denied) = match failure {
-        CallFailure::Database(denied) => ("database", denied),
-        CallFailure::Refused(denied) => ("refused", denied),
-    };
-    json!({
-        "kind": kind,
-        "code": denied.code,
-        "message": denied.message,
-        "severity": denied.severity,
-        "detail": denied.detail,
-        "hint": denied.hint,
-    })
-}
-
-fn object<'s>(
-    scope: &mut v8::PinScope<'s, '_>,
-    value: &serde_json::Value,
-) -> Option<v8::Local<'s, v8::Value>> {
-    let text = v8::String::new(scope, &value.to_string())?;
-    v8::json::parse(scope, text)
 }

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use script_protocol::{
-    Checked, ConsoleLevel, FrameError, FromWorker, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Ready, Run,
-    ToWorker, VERSION, encode, read_frame,
+    Checked, Compile, Compiled, ConsoleLevel, FrameError, FromWorker, MAX_FROM_WORKER, MAX_TO_WORKER,
+    Prepare, Ready, ToWorker, VERSION, encode, read_frame,
 };
 
-use crate::{check, engine, lockdown, script};
+use crate::{check, compile, engine, lockdown, script};
 
 /// The stream to the portal. There is one, for as long as the process lives.
 #[derive(Clone, Copy, Debug)]
@@ -121,9 +121,18 @@ fn run(channel: Channel, prepare: &Prepare, snapshot: Vec<u8>) {
             let error = check::compile(scope, prelude, &text).err();
             channel.tell(&FromWorker::Checked(Checked { error }), &[]);
         }
-        Ok(Some((ToWorker::Run(Run { max_calls, console_bytes }), text))) => {
+        Ok(Some((ToWorker::Compile(Compile { database }), text))) => {
             let text = String::from_utf8_lossy(&text);
-            script::run(scope, prelude, channel, &text, max_calls, console_bytes);
+            let (error, commands) =
+                match compile::commands(scope, prelude, channel, &text, database.as_deref()) {
+                    Ok(commands) => (None, commands),
+                    Err(error) => (Some(error), vec![]),
+                };
+            channel.tell(&FromWorker::Compiled(Compiled { error }), &commands);
+        }
+        Ok(Some((ToWorker::Run(order), text))) => {
+            let text = String::from_utf8_lossy(&text);
+            script::run(scope, prelude, channel, &text, &order);
         }
         Ok(_) | Err(_) => {}
     }

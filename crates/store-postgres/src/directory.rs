@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use domain::Timestamp;
 use domain::audit::AuditEntry;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
@@ -15,10 +16,13 @@ use futures_util::FutureExt;
 
 use crate::audit::record;
 use crate::directory_changes;
+use crate::error::store_error;
 use crate::pool::{PgStore, Transaction};
 use crate::schema::{database_instances, databases, instance_pods, pods};
 use crate::syncs;
-use crate::target_rows::{DatabaseRow, InstanceRow, PodRow, find_database, find_instance, find_pod};
+use crate::target_rows::{
+    DatabaseRow, InstanceRow, PodRow, find_database, find_instance, find_pod, pods_of_instance,
+};
 
 /// PODs and targets in PostgreSQL.
 #[derive(Clone, Debug)]
@@ -206,6 +210,19 @@ impl Directory for PgDirectory {
                 async move { syncs::last_sync(connection, id.as_str()).await }.boxed()
             })
             .await
+    }
+
+    async fn claim_due_sync(&self, now: Timestamp, next: Timestamp) -> Result<Option<Target>, StoreError> {
+        let mut transaction = self.store.begin().await?;
+        let claimed = syncs::claim_due(&mut transaction, now, next).await.map_err(store_error)?;
+        let Some(row) = claimed else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let pods = pods_of_instance(&transaction, &row.id).await.map_err(store_error)?;
+        // Before the row is read: one that cannot be has had its turn, too, and does not keep the others from theirs.
+        transaction.commit().await?;
+        row.read(pods).map(Some)
     }
 
     async fn record_sync(

@@ -100,6 +100,13 @@ pub(crate) async fn change_target(
         .execute(connection)
         .await
         .map_err(store_error)?;
+    if (after.bound_revision, after.active) != (before.bound_revision, before.active) {
+        diesel::update(database_instances::table.find(id.as_str()))
+            .set(database_instances::next_sync_at.eq(None::<Timestamp>))
+            .execute(connection)
+            .await
+            .map_err(store_error)?;
+    }
     diesel::delete(instance_pods::table.filter(instance_pods::instance_id.eq(id.as_str())))
         .execute(connection)
         .await

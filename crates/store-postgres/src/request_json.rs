@@ -239,6 +239,9 @@ struct ScriptPlaceJson {
 #[derive(Serialize, Deserialize)]
 struct DatabaseErrorJson {
     code: String,
+    /// Rows from before there was a second kind of database have none.
+    #[serde(default)]
+    number: Option<i32>,
     severity: String,
     message: String,
     detail: Option<String>,
@@ -253,6 +256,7 @@ impl Stored for Failure {
     fn to_json(&self) -> FailureJson {
         let database_error = |e: &DatabaseError| DatabaseErrorJson {
             code: e.code.clone(),
+            number: e.number,
             severity: e.severity.clone(),
             message: e.message.clone(),
             detail: e.detail.clone(),
@@ -275,6 +279,7 @@ impl Stored for Failure {
     fn from_json(json: FailureJson) -> Option<Self> {
         let database_error = |e: DatabaseErrorJson| DatabaseError {
             code: e.code,
+            number: e.number,
             severity: e.severity,
             message: e.message,
             detail: e.detail,

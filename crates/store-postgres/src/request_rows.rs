@@ -6,7 +6,7 @@ use domain::digest::Digest;
 use domain::ids::{InstanceId, PodId, RequestId, UserId};
 use domain::ports::StoreError;
 use domain::request::{
-    Approval, PodRef, Request, Requester, RunOptions, Submission, SubmissionKind, TargetRef,
+    Approval, ExtendedJson, PodRef, Request, Requester, RunOptions, Submission, SubmissionKind, TargetRef,
 };
 use domain::target::{Engine, Limits};
 use domain::text::{DatabaseName, DisplayName, Email, Remark, SubmissionText};
@@ -50,6 +50,7 @@ pub(crate) struct ContentColumns {
     pub(crate) compiled: Vec<String>,
     pub(crate) comments: Option<String>,
     pub(crate) not_before: Option<DateTime<Utc>>,
+    pub(crate) extended_json: String,
     pub(crate) timeout_ms: i64,
     pub(crate) lock_timeout_ms: i64,
     pub(crate) max_rows: i64,
@@ -119,6 +120,7 @@ impl ContentColumns {
             compiled: submission.compiled.clone(),
             comments: request.comments.as_ref().map(|c| c.as_str().to_owned()),
             not_before: options.not_before,
+            extended_json: options.extended_json.as_str().to_owned(),
             timeout_ms: to_millis(limits.timeout)?,
             lock_timeout_ms: to_millis(limits.lock_timeout)?,
             max_rows: to_bigint(limits.max_rows)?,
@@ -168,7 +170,10 @@ impl RequestRow {
                 filename: content.script_filename,
                 compiled: content.compiled,
             },
-            options: RunOptions { not_before: content.not_before },
+            options: RunOptions {
+                not_before: content.not_before,
+                extended_json: row.present("extended_json", ExtendedJson::parse(&content.extended_json))?,
+            },
             limits: Limits {
                 timeout: row.millis("timeout_ms", content.timeout_ms)?,
                 lock_timeout: row.millis("lock_timeout_ms", content.lock_timeout_ms)?,

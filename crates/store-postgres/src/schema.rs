@@ -66,6 +66,10 @@ diesel::table! {
         last_sync_error -> Nullable<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        connection_options -> Nullable<Text>,
+        allow_other_databases -> Bool,
+        allow_server_javascript -> Bool,
+        next_sync_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -200,6 +204,7 @@ diesel::table! {
         resolution -> Nullable<Jsonb>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        extended_json -> Varchar,
     }
 }
 

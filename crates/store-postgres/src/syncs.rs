@@ -17,7 +17,7 @@ use domain::text::DatabaseName;
 use crate::audit::text;
 use crate::error::store_error;
 use crate::schema::{database_instances, databases};
-use crate::target_rows::{DatabaseRow, find_database, lock_instance};
+use crate::target_rows::{DatabaseRow, InstanceRow, find_database, lock_instance};
 
 const SUCCEEDED: &str = "succeeded";
 const FAILED: &str = "failed";
@@ -94,11 +94,40 @@ pub(crate) async fn record_sync(
             database_instances::last_sync_at.eq(began),
             database_instances::last_sync_status.eq(status),
             database_instances::last_sync_error.eq(error),
+            attempt.next_at.map(|next| database_instances::next_sync_at.eq(next)),
         ))
         .execute(connection)
         .await
         .map_err(store_error)?;
     Ok(changes)
+}
+
+/// Takes the instance that has waited longest for its sync, passing over those that somebody else holds just now.
+pub(crate) async fn claim_due(
+    connection: &mut AsyncPgConnection,
+    now: Timestamp,
+    next: Timestamp,
+) -> QueryResult<Option<InstanceRow>> {
+    use database_instances::dsl;
+    let due: Option<String> = dsl::database_instances
+        .filter(dsl::is_active)
+        .filter(dsl::bound_revision.eq(dsl::connection_revision.nullable()))
+        .filter(dsl::next_sync_at.is_null().or(dsl::next_sync_at.le(now)))
+        .order((dsl::next_sync_at.asc().nulls_first(), dsl::id))
+        .select(dsl::id)
+        .limit(1)
+        .for_no_key_update()
+        .skip_locked()
+        .get_result(connection)
+        .await
+        .optional()?;
+    let Some(id) = due else { return Ok(None) };
+    let row = diesel::update(dsl::database_instances.find(id))
+        .set(dsl::next_sync_at.eq(next))
+        .returning(InstanceRow::as_returning())
+        .get_result(connection)
+        .await?;
+    Ok(Some(row))
 }
 
 /// Locks an instance, and tells the revision of its connection and when the last look at it began.

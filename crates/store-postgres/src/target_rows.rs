@@ -7,7 +7,8 @@ use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::StoreError;
 use domain::target::{
-    CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase, TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase,
+    TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName, Email};
 use futures_util::try_join;
@@ -60,6 +61,7 @@ pub(crate) struct InstanceRow {
     engine: String,
     host: String,
     port: i32,
+    connection_options: Option<String>,
     tls_mode: String,
     description: Option<String>,
     credential_source: String,
@@ -69,6 +71,8 @@ pub(crate) struct InstanceRow {
     is_active: bool,
     read_only: bool,
     allow_privileged_role: bool,
+    allow_other_databases: bool,
+    allow_server_javascript: bool,
     search_path: Option<String>,
     timeout_ms: i64,
     lock_timeout_ms: i64,
@@ -86,6 +90,7 @@ impl InstanceRow {
             engine: target.engine.as_str().to_owned(),
             host: target.host.clone(),
             port: i32::from(target.port),
+            connection_options: target.connection_options.clone(),
             tls_mode: target.tls.as_str().to_owned(),
             description: target.description.clone(),
             credential_source: target.credentials.source.as_str().to_owned(),
@@ -95,6 +100,8 @@ impl InstanceRow {
             is_active: target.active,
             read_only: target.read_only,
             allow_privileged_role: target.allow_privileged_role,
+            allow_other_databases: target.admits.other_databases,
+            allow_server_javascript: target.admits.server_javascript,
             search_path: target.search_path.clone(),
             timeout_ms: to_millis(target.limits.timeout)?,
             lock_timeout_ms: to_millis(target.limits.lock_timeout)?,
@@ -114,6 +121,7 @@ impl InstanceRow {
             description: self.description,
             host: self.host,
             port: row.number("port", i64::from(self.port))?,
+            connection_options: self.connection_options,
             tls: row.present("tls_mode", TlsMode::parse(&self.tls_mode))?,
             credentials: CredentialRef {
                 source: row
@@ -125,6 +133,10 @@ impl InstanceRow {
             active: self.is_active,
             read_only: self.read_only,
             allow_privileged_role: self.allow_privileged_role,
+            admits: Admits {
+                other_databases: self.allow_other_databases,
+                server_javascript: self.allow_server_javascript,
+            },
             search_path: self.search_path,
             limits: Limits {
                 timeout: row.millis("timeout_ms", self.timeout_ms)?,
@@ -176,14 +188,24 @@ pub(crate) async fn find_instance(
     id: &str,
 ) -> QueryResult<Option<(InstanceRow, Vec<String>)>> {
     let row = database_instances::table.find(id).select(InstanceRow::as_select());
-    let pods = instance_pods::table
+    let (row, pods) = try_join!(
+        async { row.get_result(&mut { connection }).await.optional() },
+        pods_of_instance(connection, id)
+    )?;
+    Ok(row.map(|row| (row, pods)))
+}
+
+/// The ids of an instance's PODs, in their order.
+pub(crate) async fn pods_of_instance(
+    mut connection: &AsyncPgConnection,
+    id: &str,
+) -> QueryResult<Vec<String>> {
+    instance_pods::table
         .filter(instance_pods::instance_id.eq(id))
         .order(instance_pods::pod_id)
-        .select(instance_pods::pod_id);
-    let (row, pods) = try_join!(async { row.get_result(&mut { connection }).await.optional() }, async {
-        pods.load(&mut { connection }).await
-    },)?;
-    Ok(row.map(|row| (row, pods)))
+        .select(instance_pods::pod_id)
+        .load(&mut connection)
+        .await
 }
 
 /// Locks an instance with its PODs and databases until the end of the transaction. False when there is none.

@@ -1,10 +1,11 @@
 //! Looks at SQL before anybody decides on it.
 
 use async_trait::async_trait;
-use domain::ports::SubmissionReviewer;
+use domain::ports::{ScriptCheckError, SubmissionReviewer};
 use domain::request::{Submission, SubmissionKind};
-use domain::review::{Refusal, Review};
+use domain::review::{Refusal, Review, Scope};
 use domain::target::Engine;
+use domain::text::{DatabaseName, SubmissionText};
 
 use crate::sql::{Text, analyse};
 
@@ -24,10 +25,19 @@ impl SubmissionReviewer for PostgresReviewer {
         Engine::Postgresql
     }
 
-    async fn review(&self, submission: &Submission, read_only: bool) -> Result<Review, Refusal> {
-        let text = analyse_submission(submission, read_only).await?;
+    /// PostgreSQL runs the text itself.
+    async fn compile(
+        &self,
+        _text: &SubmissionText,
+        _database: Option<&DatabaseName>,
+    ) -> Result<Vec<String>, ScriptCheckError> {
+        Ok(vec![])
+    }
+
+    async fn review(&self, submission: &Submission, scope: &Scope) -> Result<Review, Refusal> {
+        let text = analyse_submission(submission, scope.read_only).await?;
         Ok(Review {
-            effect: text.effect(read_only),
+            effect: text.effect(scope.read_only),
             statements: u32::try_from(text.statements.len()).unwrap_or(u32::MAX),
             findings: text.findings().to_vec(),
         })

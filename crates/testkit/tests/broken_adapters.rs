@@ -8,13 +8,13 @@ use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::auth::AccessClaims;
 use domain::ports::{
-    AccessTokens, Clock, Health, IdGenerator, InvalidToken, PasswordHasher, SecretGenerator, StoreError,
-    SubmissionReviewer,
+    AccessTokens, Clock, Health, IdGenerator, InvalidToken, PasswordHasher, ScriptCheckError,
+    SecretGenerator, StoreError, SubmissionReviewer,
 };
 use domain::request::Submission;
-use domain::review::{Effect, Refusal, Review};
+use domain::review::{Effect, Refusal, Review, Scope};
 use domain::target::Engine;
-use domain::text::NewPassword;
+use domain::text::{DatabaseName, NewPassword, SubmissionText};
 use secrecy::{ExposeSecret, SecretString};
 use testkit::builders::{at, request};
 use testkit::contract::{
@@ -156,7 +156,15 @@ impl SubmissionReviewer for Careless {
         Engine::Postgresql
     }
 
-    async fn review(&self, _submission: &Submission, _read_only: bool) -> Result<Review, Refusal> {
+    async fn compile(
+        &self,
+        _text: &SubmissionText,
+        _database: Option<&DatabaseName>,
+    ) -> Result<Vec<String>, ScriptCheckError> {
+        Ok(vec![])
+    }
+
+    async fn review(&self, _submission: &Submission, _scope: &Scope) -> Result<Review, Refusal> {
         Ok(Review { effect: Effect::Write, statements: 1, findings: vec![] })
     }
 }

@@ -52,6 +52,7 @@ impl ExecutorHarness for FakeTarget {
             submission: request.submission,
             limits,
             read_only: false,
+            extended_json: domain::request::ExtendedJson::default(),
         }
     }
 

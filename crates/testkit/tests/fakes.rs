@@ -115,6 +115,7 @@ async fn an_execution_that_waits_goes_on_when_it_is_released() {
             submission: request.submission,
             limits: request.limits,
             read_only: false,
+            extended_json: domain::request::ExtendedJson::default(),
         }
     };
     let running = executor.clone();

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod latency;
+pub(crate) mod mongodb;
 pub(crate) mod pages;
 pub(crate) mod queue;
 mod queue_bare;

@@ -14,9 +14,9 @@ use domain::ports::{
     ExecutionError, ScriptConnection, ScriptLog, ScriptRunner as _, ScriptSession, ScriptTarget as _,
     SinkError,
 };
-use domain::request::{Submission, SubmissionKind};
+use domain::request::{ExtendedJson, Submission, SubmissionKind};
 use domain::script::{CallAnswer, CallError, DatabaseCall, LogEntry, ScriptOrder, ScriptOutcome};
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use futures_util::FutureExt as _;
 use script_runner::{ProcessScriptRunner, ProcessSettings, ScriptSettings};
@@ -153,6 +153,8 @@ async fn run(
 ) -> anyhow::Result<f64> {
     let order = ScriptOrder {
         request: RequestId::from_uuid(uuid::Uuid::nil()),
+        engine: Engine::Postgresql,
+        database: DatabaseName::parse("shop")?,
         text: SubmissionText::parse(text)?,
         limits: limits(),
         read_only: false,
@@ -208,6 +210,7 @@ fn order(url: &Url) -> anyhow::Result<ExecutionOrder> {
             description: None,
             host: url.host_str().context("the target's URL has no host")?.to_owned(),
             port: url.port().unwrap_or(5432),
+            connection_options: None,
             tls: TlsMode::Disable,
             credentials: CredentialRef {
                 source: CredentialSourceKind::Env,
@@ -218,6 +221,7 @@ fn order(url: &Url) -> anyhow::Result<ExecutionOrder> {
             active: true,
             read_only: false,
             allow_privileged_role: false,
+            admits: Admits::default(),
             search_path: None,
             limits: limits(),
             approvals_needed: 1,
@@ -234,6 +238,7 @@ fn order(url: &Url) -> anyhow::Result<ExecutionOrder> {
         },
         limits: limits(),
         read_only: false,
+        extended_json: ExtendedJson::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
+use crate::Timestamp;
 use crate::audit::AuditEntry;
 use crate::ids::{InstanceId, PodId};
 use crate::pod::Pod;
@@ -49,6 +50,7 @@ pub trait Directory: Send + Sync {
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError>;
     /// Replaces a target as it was read by what it shall be, its PODs included; both have the same id and engine.
+    /// When that binds its credentials or switches it on or off, its next sync MUST be due at once.
     /// MUST refuse with [`DirectoryError::Changed`], and change nothing, when the stored target is not `before`
     /// any more, and MUST refuse an unknown POD.
     async fn change_target(
@@ -78,6 +80,10 @@ pub trait Directory: Send + Sync {
 
     /// The last look at the databases on the server that was noted; `None` when there was none.
     async fn last_sync(&self, id: &InstanceId) -> Result<Option<LastSync>, StoreError>;
+    /// Takes an active target with bound credentials whose next sync is due, and has it due again at `next` at the earliest.
+    /// A target that was never looked at is due. Of any number of callers at the same time exactly one MUST get it, and
+    /// none MUST wait for another.
+    async fn claim_due_sync(&self, now: Timestamp, next: Timestamp) -> Result<Option<Target>, StoreError>;
     /// Notes a sync. After a success: names that are not known MUST be added as synced and active entries, synced
     /// entries that the server still has MUST be active, those that it has no more MUST be inactive, and of manual
     /// entries nothing but `last_seen_at` may change. After a failure the entries MUST stay as they are. The audit

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::{ResultSink, SinkError};
+use super::{ResultSink, ScriptCheckError, SinkError};
 use crate::execution::{Credentials, DatabaseError, ExecutionOrder, ExecutionReport};
 use crate::request::Submission;
-use crate::review::{Refusal, Review};
+use crate::review::{Refusal, Review, Scope};
 use crate::target::{Engine, Target};
-use crate::text::DatabaseName;
+use crate::text::{DatabaseName, SubmissionText};
 
 /// How an execution ended when it did not succeed. All but [`ExecutionError::OutcomeUnknown`] say that
 /// nothing of the request took effect.
@@ -92,7 +92,16 @@ pub trait TargetInspector: Send + Sync {
 pub trait SubmissionReviewer: Send + Sync {
     fn engine(&self) -> Engine;
 
-    /// MUST survive any text, and MUST say the same of the same text. With `read_only` it MUST refuse what it
-    /// sees to change anything, so that nobody approves what cannot run.
-    async fn review(&self, submission: &Submission, read_only: bool) -> Result<Review, Refusal>;
+    /// Turns a query's text into the commands that are stored, shown to whoever decides, and executed as stored; none for
+    /// an engine that runs the text itself. What comes of a text is asked once for each submission or edit: it need not
+    /// be the same the next time. MUST survive any text.
+    async fn compile(
+        &self,
+        text: &SubmissionText,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<String>, ScriptCheckError>;
+
+    /// MUST survive any text, and MUST say the same of the same submission. Where nothing may change it MUST refuse what
+    /// it sees to change anything, so that nobody approves what cannot run.
+    async fn review(&self, submission: &Submission, scope: &Scope) -> Result<Review, Refusal>;
 }

@@ -20,7 +20,7 @@ pub use requests::{Earlier, RequestFilter, RequestStore, TransitionError};
 pub use results::{ResultReader, ResultSink, ResultStore, SinkError};
 pub use script::{
     ScriptCheckError, ScriptConnect, ScriptConnection, ScriptLog, ScriptLogs, ScriptRunner, ScriptSession,
-    ScriptTarget,
+    ScriptTarget, ShellEvaluator,
 };
 pub use small::{
     AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken,
@@ -36,7 +36,10 @@ pub use {
     people::{MockSessionStore, MockUserStore},
     requests::MockRequestStore,
     results::{MockResultSink, MockResultStore},
-    script::{MockScriptLog, MockScriptLogs, MockScriptRunner, MockScriptSession, MockScriptTarget},
+    script::{
+        MockScriptLog, MockScriptLogs, MockScriptRunner, MockScriptSession, MockScriptTarget,
+        MockShellEvaluator,
+    },
     small::{
         MockAccessTokens, MockAuditLog, MockClock, MockCredentialSource, MockHealth, MockIdGenerator,
         MockNotifier, MockPasswordHasher, MockSecretGenerator,

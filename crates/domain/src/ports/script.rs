@@ -13,9 +13,9 @@ use crate::script::{
     CallAnswer, CallError, DatabaseCall, LogCounts, LogEntry, LogLimit, LogPart, ScriptEnd, ScriptOrder,
 };
 use crate::target::Engine;
-use crate::text::SubmissionText;
+use crate::text::{DatabaseName, SubmissionText};
 
-/// Why a script was not accepted.
+/// Why a script, or a text that has to be evaluated, was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptCheckError {
     /// The text can never run.
@@ -61,6 +61,20 @@ pub trait ScriptRunner: Send + Sync {
         log: &mut (dyn ScriptLog + 'static),
         cancel: CancellationToken,
     ) -> ScriptEnd;
+}
+
+/// Evaluates what a person would type into MongoDB's shell.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ShellEvaluator: Send + Sync {
+    /// Evaluates a text once, where nothing can be reached and every command is only written down, and gives the commands
+    /// that it came to, in order, each as canonical Extended JSON on one line. MUST survive any text. A command for
+    /// another database than this one names it as its last field, `$db`. Without a database `db` has no name.
+    async fn evaluate(
+        &self,
+        text: &SubmissionText,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<String>, ScriptCheckError>;
 }
 
 /// Gives a script its session.

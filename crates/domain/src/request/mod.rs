@@ -125,6 +125,33 @@ pub struct Submission {
 pub struct RunOptions {
     /// Not to be started before this moment.
     pub not_before: Option<Timestamp>,
+    /// How documents of MongoDB are written in the result.
+    pub extended_json: ExtendedJson,
+}
+
+/// The two formats of MongoDB's Extended JSON (v2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum ExtendedJson {
+    /// Easy to read: numbers and most dates look as in plain JSON.
+    #[default]
+    Relaxed,
+    /// Keeps every type.
+    Canonical,
+}
+
+impl ExtendedJson {
+    pub const ALL: [Self; 2] = [Self::Relaxed, Self::Canonical];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Relaxed => "relaxed",
+            Self::Canonical => "canonical",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|f| f.as_str() == text)
+    }
 }
 
 impl Request {

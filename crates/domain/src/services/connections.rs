@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::Timestamp;
 use crate::audit::{AuditEntry, Entity, EntityKind};
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, UserId};
 use crate::policy::Denied;
 use crate::ports::{
     AuditLog, Clock, CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError,
@@ -17,9 +18,6 @@ use crate::services::{Authority, error_chain};
 use crate::target::{CredentialSourceKind, Engine, SyncAttempt, SyncChanges, SyncOutcome, Target};
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
-
-/// Where to connect for a look at a server of which no database is known yet: every PostgreSQL server is set up with it.
-const USUAL_DATABASE: &str = "postgres";
 
 /// Why a target was not tried at all.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +56,14 @@ pub struct SyncReport {
     pub outcome: Result<SyncChanges, Failed>,
 }
 
+/// After a sync that failed the portal tries again by itself that soon, or sooner when its period is shorter.
+const RETRY: Duration = Duration::from_mins(5);
+
+/// So many databases that are known are tried before the usual one: each may be gone from the server since.
+const MOST_WAYS_IN: usize = 5;
+
 /// See the module.
+#[derive(Clone)]
 pub struct Connections {
     pub directory: Arc<dyn Directory>,
     pub credentials: HashMap<CredentialSourceKind, Arc<dyn CredentialSource>>,
@@ -83,7 +88,7 @@ impl Connections {
     ) -> Result<TestReport, ConnectionError> {
         let target = self.bound_target(authority, id).await?;
         let outcome = self.inspect(&target).await?;
-        let audit = self.entry(authority, "instance.test", id, code(outcome.as_ref().err()), origin);
+        let audit = self.entry(authority.user(), "instance.test", id, code(outcome.as_ref().err()), origin);
         let at = audit.at;
         self.audit.record(audit).await?;
         Ok(TestReport { at, outcome })
@@ -98,23 +103,54 @@ impl Connections {
         origin: Origin,
     ) -> Result<SyncReport, ConnectionError> {
         let target = self.bound_target(authority, id).await?;
+        Ok(self.sync_target(&target, authority.user(), origin, None).await?)
+    }
+
+    /// Syncs one target whose time has come, in the name of nobody, and has the next sync of it due after the period. False
+    /// when none is due.
+    pub async fn sync_due(&self, period: Duration) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        // Until the look has succeeded, the next one is due soon: whoever holds this claim may fail, or die.
+        let Some(target) = self.directory.claim_due_sync(now, now + period.min(RETRY)).await? else {
+            return Ok(false);
+        };
+        match self.sync_target(&target, None, Origin::system(), Some(now + period)).await {
+            Ok(_) => Ok(true),
+            Err(DirectoryError::Store(error)) => Err(error),
+            Err(error) => {
+                tracing::info!(instance = %target.id, %error, "what a sync found was not noted");
+                Ok(true)
+            }
+        }
+    }
+
+    /// `next_at` is when the next sync is due after a success.
+    async fn sync_target(
+        &self,
+        target: &Target,
+        user: Option<UserId>,
+        origin: Origin,
+        next_at: Option<Timestamp>,
+    ) -> Result<SyncReport, DirectoryError> {
+        let id = &target.id;
         let started_at = self.clock.now();
-        let looked = self.inspect(&target).await?;
+        let looked = self.inspect(target).await?;
         let outcome = match &looked {
             Ok(inspection) => SyncOutcome::Succeeded(inspection.databases.clone()),
             Err(failed) => SyncOutcome::Failed(failed.message.clone()),
         };
         let connection_revision = target.connection_revision;
-        let attempt = SyncAttempt { connection_revision, started_at, outcome };
-        let audit = self.entry(authority, "instance.sync", id, code(looked.as_ref().err()), origin.clone());
+        let next_at = next_at.filter(|_| looked.is_ok());
+        let attempt = SyncAttempt { connection_revision, started_at, outcome, next_at };
+        let audit = self.entry(user, "instance.sync", id, code(looked.as_ref().err()), origin.clone());
         match self.directory.record_sync(id, &attempt, &audit).await {
             Ok(changes) => Ok(SyncReport { at: started_at, outcome: looked.map(|_| changes) }),
             Err(error) => {
                 if let DirectoryError::Changed(_) = error {
-                    let audit = self.entry(authority, "instance.sync", id, "changed_meanwhile", origin);
+                    let audit = self.entry(user, "instance.sync", id, "changed_meanwhile", origin);
                     self.audit.record(audit).await?;
                 }
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -148,30 +184,42 @@ impl Connections {
                 return Ok(Err(Failed::of_credentials(&error)));
             }
         };
-        let database = self.some_database(target).await?;
-        let looked = inspector.inspect(target, &database, &credentials).await;
+        let mut looked = None;
+        for database in self.ways_in(target).await? {
+            let outcome = inspector.inspect(target, &database, &credentials).await;
+            // The server answered, and has no such database, or no right to it: others may still do.
+            let of_this_database = matches!(outcome, Err(ExecutionError::Database(_)));
+            if looked.is_none() || !of_this_database {
+                looked = Some(outcome);
+            }
+            if !of_this_database {
+                break;
+            }
+        }
+        let looked = looked.expect("there is the usual database at least");
         Ok(looked.map_err(|error| {
             tracing::info!(instance = %target.id, error = %error_chain(&error), "the instance could not be looked at");
             Failed::of_connection(&error)
         }))
     }
 
-    async fn some_database(&self, target: &Target) -> Result<DatabaseName, StoreError> {
+    /// The databases by which a look is tried, one after the other.
+    async fn ways_in(&self, target: &Target) -> Result<Vec<DatabaseName>, StoreError> {
         let known = self.directory.databases(&target.id).await?;
-        let active = known.into_iter().find(|database| database.active).map(|database| database.name);
-        Ok(active.unwrap_or_else(|| DatabaseName::parse(USUAL_DATABASE).expect("the usual name is a name")))
+        let active = known.into_iter().filter(|database| database.active).map(|database| database.name);
+        Ok(active.take(MOST_WAYS_IN).chain([target.engine.usual_database()]).collect())
     }
 
     fn entry(
         &self,
-        authority: &Authority<'_>,
+        user: Option<UserId>,
         action: &str,
         id: &InstanceId,
         outcome: &str,
         origin: Origin,
     ) -> AuditEntry {
         AuditEntry {
-            user: authority.user(),
+            user,
             action: action.to_owned(),
             entity: Entity::new(EntityKind::Instance, id),
             old_values: None,

@@ -10,6 +10,7 @@ mod notifications;
 mod requests;
 mod script_logs;
 mod submission;
+mod sync_worker;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -28,8 +29,9 @@ pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
 pub use script_logs::{Followed, LogPage};
 pub use submission::{
-    ChangeError, Changes, FieldError, ScriptChecks, Submissions, Submit, SubmitError, Submitted,
+    ChangeError, Changes, FieldError, Looked, ScriptChecks, Submissions, Submit, SubmitError, Submitted,
 };
+pub use sync_worker::SyncWorker;
 
 /// The cause of an error with all causes behind it, for one log line at the boundary.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

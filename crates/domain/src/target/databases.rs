@@ -88,6 +88,8 @@ pub struct SyncAttempt {
     /// Before the server was asked for anything: whatever it answered was true then or later.
     pub started_at: Timestamp,
     pub outcome: SyncOutcome,
+    /// When the portal looks by itself again; `None` leaves that as it is.
+    pub next_at: Option<Timestamp>,
 }
 
 impl SyncAttempt {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::digest::Digest;
 use domain::ids::RequestId;
-use domain::request::{Request, SubmissionKind};
+use domain::request::{ExtendedJson, Request, RunOptions, SubmissionKind};
 use domain::review::{Effect, Review};
 use domain::target::Engine;
 use domain::text::SubmissionText;
@@ -55,6 +55,12 @@ fn the_digest_of_a_known_request_stays_what_it_is() {
     insta::assert_snapshot!(full().digest(), @"241beabf7d8039dd3d321b7864dba94803140286149bda1d30788816db9edb56");
 }
 
+/// Approvals of before there was a choice of formats stay good.
+#[test]
+fn the_usual_format_of_results_is_not_in_the_digest() {
+    assert_eq!(changed(|r| r.options.extended_json = ExtendedJson::Relaxed), full().digest());
+}
+
 #[test]
 fn every_field_that_decides_what_runs_changes_the_digest() {
     all_differ(&[
@@ -84,6 +90,13 @@ fn every_field_that_decides_what_runs_changes_the_digest() {
         ("bytes", changed(|r| r.limits.max_bytes += 1)),
         ("earliest time", changed(|r| r.options.not_before = Some(at(3_601)))),
         ("no earliest time", changed(|r| r.options.not_before = None)),
+        ("canonical results", changed(|r| r.options.extended_json = ExtendedJson::Canonical)),
+        (
+            "canonical results without an earliest time",
+            changed(|r| {
+                r.options = RunOptions { not_before: None, extended_json: ExtendedJson::Canonical };
+            }),
+        ),
     ]);
 }
 

@@ -8,6 +8,8 @@ mod execution_queue;
 mod execution_stopping;
 mod housekeeping;
 mod idempotency;
+mod mongodb_submission;
+mod mongodb_targets;
 mod notifications;
 mod requests;
 mod script_execution;
@@ -16,6 +18,7 @@ mod script_results;
 mod script_submission;
 mod sessions;
 mod submission;
+mod sync_worker;
 mod target_values;
 mod targets;
 

@@ -40,6 +40,8 @@ pub(crate) struct ManagedView {
 pub(crate) struct ConnectionView {
     host: String,
     port: u16,
+    /// Of mongodb instances: what else belongs to the address.
+    options: Option<String>,
     /// `disable`, `require`, `verify-ca` or `verify-full`.
     tls: &'static str,
     #[schema(example = "env")]
@@ -75,6 +77,7 @@ impl InstanceDetailView {
             credentials_bound: target.credentials_bound(),
             host: target.host,
             port: target.port,
+            options: target.connection_options,
             tls: target.tls.as_str(),
             credential_source: target.credentials.source.as_str(),
             credential_reference: target.credentials.reference,

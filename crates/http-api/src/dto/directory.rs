@@ -23,6 +23,10 @@ pub(crate) struct InstanceView {
     database_type: &'static str,
     description: Option<String>,
     read_only: bool,
+    /// Of mongodb instances: whether commands may name other databases than the one of the request.
+    allow_other_databases: bool,
+    /// Of mongodb instances: whether JavaScript that the database server itself runs is accepted.
+    allow_server_javascript: bool,
     active: bool,
     /// Distinct approvers that a request needs.
     approvals_needed: u16,
@@ -45,6 +49,8 @@ impl From<&Target> for InstanceView {
             database_type: target.engine.as_str(),
             description: target.description.clone(),
             read_only: target.read_only,
+            allow_other_databases: target.admits.other_databases,
+            allow_server_javascript: target.admits.server_javascript,
             active: target.active,
             approvals_needed: target.approvals_needed,
             limits: LimitsView::from(&target.limits),

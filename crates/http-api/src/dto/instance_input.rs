@@ -10,7 +10,8 @@ use std::time::Duration;
 use domain::ids::{InstanceId, PodId};
 use domain::services::NewTarget;
 use domain::target::{
-    CredentialRef, CredentialSourceKind, DatabaseChange, Engine, Limits, Target, TargetChange, TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, DatabaseChange, Engine, Limits, Target, TargetChange,
+    TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName};
 use garde::Validate;
@@ -23,7 +24,6 @@ use super::request_input::is_not;
 use crate::body::{Fields, at_least_1, several};
 use crate::error::Problem;
 
-const DEFAULT_PORT: u16 = 5432;
 /// 72 hours.
 const DEFAULT_APPROVAL_TTL: Duration = Duration::from_hours(72);
 
@@ -37,7 +37,7 @@ pub(crate) struct NewInstanceBody {
     id: String,
     #[schema(example = "Shop")]
     name: String,
-    /// `postgresql` (the default). Never changes.
+    /// `postgresql` (the default) or `mongodb`. Never changes.
     database_type: Option<String>,
     description: Option<String>,
     connection: NewConnectionBody,
@@ -52,7 +52,13 @@ pub(crate) struct NewInstanceBody {
     /// Accept a role that is a superuser or reaches files or programs of the server.
     #[serde(default)]
     allow_privileged_role: bool,
-    /// For executions. The database's own when left out.
+    /// mongodb: let commands name other databases than the one of the request, and `admin`.
+    #[serde(default)]
+    allow_other_databases: bool,
+    /// mongodb: accept JavaScript that the database server itself runs (`$where`, `$function`, `$accumulator`).
+    #[serde(default)]
+    allow_server_javascript: bool,
+    /// postgresql: for executions. The database's own when left out.
     search_path: Option<String>,
     #[serde(default)]
     limits: LimitsBody,
@@ -66,13 +72,18 @@ pub(crate) struct NewInstanceBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewConnectionBody {
-    /// One host name or address, or the folder of a Unix socket.
+    /// postgresql: one host name or address, or the folder of a Unix socket. mongodb: one or several, separated by commas,
+    /// each with a port of its own if you like, or `mongodb+srv://` with a name that DNS resolves.
     #[schema(example = "db.example.com")]
     host: String,
-    /// 5432 when left out.
+    /// 5432 when left out, 27017 for mongodb.
     port: Option<i64>,
-    /// `verify-full` (the default), `verify-ca`, `require` or `disable`, which says that credentials may travel in the
-    /// clear.
+    /// mongodb: what else belongs to the address, as in a connection string: `authMechanism`, `authSource`,
+    /// `directConnection`, `readPreference`, `replicaSet`.
+    #[schema(example = "replicaSet=rs0")]
+    options: Option<String>,
+    /// `verify-full` (the default), `verify-ca` (postgresql only), `require` or `disable`, which says that credentials may
+    /// travel in the clear.
     tls: Option<String>,
     /// `env`.
     #[schema(example = "env")]
@@ -116,6 +127,8 @@ pub(crate) struct ChangeInstanceBody {
     active: Option<bool>,
     read_only: Option<bool>,
     allow_privileged_role: Option<bool>,
+    allow_other_databases: Option<bool>,
+    allow_server_javascript: Option<bool>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     search_path: Option<Option<String>>,
@@ -131,6 +144,9 @@ pub(crate) struct ChangeInstanceBody {
 pub(crate) struct ChangeConnectionBody {
     host: Option<String>,
     port: Option<i64>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    options: Option<Option<String>>,
     tls: Option<String>,
     /// Given together with `credentialReference`.
     credential_source: Option<String>,
@@ -191,7 +207,8 @@ impl NewInstanceBody {
                 engine: engine?,
                 description: self.description,
                 host: connection.host,
-                port: port?.unwrap_or(DEFAULT_PORT),
+                port: port?.unwrap_or(engine?.usual_port()),
+                connection_options: connection.options,
                 tls: tls?.unwrap_or(TlsMode::VerifyFull),
                 credentials: CredentialRef { source: source?, reference: connection.credential_reference },
                 connection_revision: 1,
@@ -199,6 +216,10 @@ impl NewInstanceBody {
                 active: true,
                 read_only: self.read_only,
                 allow_privileged_role: self.allow_privileged_role,
+                admits: Admits {
+                    other_databases: self.allow_other_databases,
+                    server_javascript: self.allow_server_javascript,
+                },
                 search_path: self.search_path,
                 limits: limits?.or(Limits::default()),
                 approvals_needed: approvals?.unwrap_or(1),
@@ -234,11 +255,14 @@ impl ChangeInstanceBody {
             description: self.description,
             host: connection.host,
             port: port.flatten(),
+            connection_options: connection.options,
             tls: tls.flatten(),
             credentials,
             active: self.active,
             read_only: self.read_only,
             allow_privileged_role: self.allow_privileged_role,
+            allow_other_databases: self.allow_other_databases,
+            allow_server_javascript: self.allow_server_javascript,
             search_path: self.search_path,
             timeout: limits.timeout,
             lock_timeout: limits.lock_timeout,
@@ -306,10 +330,7 @@ impl LimitsBody {
 }
 
 fn engine(text: Option<&str>) -> Result<Engine, &'static str> {
-    match text.map(Engine::parse) {
-        None | Some(Some(Engine::Postgresql)) => Ok(Engine::Postgresql),
-        Some(Some(Engine::Mongodb) | None) => Err("must be postgresql: this version runs nothing else"),
-    }
+    text.map_or(Some(Engine::Postgresql), Engine::parse).ok_or("must be postgresql or mongodb")
 }
 
 fn port(number: Option<i64>) -> Result<Option<u16>, &'static str> {

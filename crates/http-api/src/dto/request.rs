@@ -31,6 +31,10 @@ pub(crate) struct RequestView {
     pod_name: String,
     requester: PersonView,
     query_content: String,
+    /// What runs, where the text is evaluated before: commands of MongoDB, each in canonical Extended JSON. None for SQL,
+    /// which runs as it is, and for scripts, which decide while they run.
+    #[schema(example = json!([]))]
+    commands: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     script_filename: Option<String>,
     comments: Option<String>,
@@ -41,6 +45,8 @@ pub(crate) struct RequestView {
     limits: LimitsView,
     read_only: bool,
     not_before: Option<DateTime<Utc>>,
+    /// How documents of MongoDB are written in the result: `relaxed` or `canonical`.
+    extended_json: &'static str,
     approvals_needed: u16,
     approvals: Vec<ApprovalView>,
     /// When a waiting request expires.
@@ -190,9 +196,12 @@ pub(crate) struct FailureView {
     /// `script`, `out_of_memory`, `policy_violation`, `crashed`, `stopped`
     kind: &'static str,
     message: String,
-    /// SQLSTATE where a PostgreSQL server reported the error.
+    /// SQLSTATE where a PostgreSQL server reported the error, `codeName` where a MongoDB server did.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    /// MongoDB's number of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     severity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +257,7 @@ impl From<&Request> for RequestView {
             pod_name: request.pod.name.as_str().to_owned(),
             requester: PersonView::from(&request.requester),
             query_content: request.submission.text.as_str().to_owned(),
+            commands: request.submission.compiled.clone(),
             script_filename: request.submission.filename.clone(),
             comments: request.comments.as_ref().map(|c| c.as_str().to_owned()),
             digest: request.digest().to_string(),
@@ -256,6 +266,7 @@ impl From<&Request> for RequestView {
             limits: LimitsView::from(&request.limits),
             read_only: request.target.read_only,
             not_before: request.options.not_before,
+            extended_json: request.options.extended_json.as_str(),
             approvals_needed: request.approvals_needed,
             approvals: state.approvals().iter().map(ApprovalView::from).collect(),
             expires_at: expires_at(request),
@@ -422,6 +433,7 @@ impl From<&Failure> for FailureView {
             kind: failure.kind.as_str(),
             message: failure.message.clone(),
             code: error.map(|e| e.code.clone()),
+            number: error.and_then(|e| e.number),
             severity: error.map(|e| e.severity.clone()),
             detail: error.and_then(|e| e.detail.clone()),
             hint: error.and_then(|e| e.hint.clone()),

@@ -7,16 +7,16 @@
 
 use chrono::{DateTime, Utc};
 use domain::ids::InstanceId;
-use domain::request::{RunOptions, SubmissionKind};
-use domain::review::{Refusal, Review};
-use domain::services::Changes;
+use domain::request::SubmissionKind;
+use domain::review::Refusal;
+use domain::services::{Changes, Looked};
 use domain::text::{DatabaseName, Remark, SubmissionText};
 use garde::Validate;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::request::{FindingView, ReviewView};
-use super::request_input::{is_not, storable};
+use super::request_input::{extended_json, is_not, storable};
 use crate::body::Fields;
 use crate::error::Problem;
 
@@ -34,6 +34,8 @@ pub(crate) struct EditBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<DateTime<Utc>>)]
     not_before: Option<Option<DateTime<Utc>>>,
+    /// `relaxed` or `canonical`.
+    extended_json: Option<String>,
 }
 
 /// Tells `null` from a field that is left out.
@@ -56,14 +58,14 @@ impl EditBody {
             let text = text.filter(|text| !text.trim().is_empty());
             fields.take("comments", text.as_deref().map(Remark::parse).transpose()).flatten()
         });
-        let options = self.not_before.map(|time| {
-            let not_before = fields.take("notBefore", time.map(storable).transpose()).flatten();
-            RunOptions { not_before }
-        });
+        let not_before =
+            self.not_before.map(|time| fields.take("notBefore", time.map(storable).transpose()).flatten());
+        let format = fields.take("extendedJson", extended_json(self.extended_json.as_deref())).flatten();
         fields.finish()?;
-        let changes = Changes { database, text, comments, options };
+        let changes = Changes { database, text, comments, not_before, extended_json: format };
         if changes == Changes::default() {
-            let detail = "changes nothing: name databaseName, queryContent, comments or notBefore";
+            let detail =
+                "changes nothing: name databaseName, queryContent, comments, notBefore or extendedJson";
             return Err(Problem::field("body", detail));
         }
         Ok(changes)
@@ -109,6 +111,8 @@ pub(crate) struct CheckBody {
     /// One of GET /api/instances.
     #[schema(example = "shop")]
     instance_id: String,
+    /// One of GET /api/instances/{id}/dbs. What a text for a mongodb instance comes to may depend on it.
+    database_name: Option<String>,
     /// `query` (the default) or `script`.
     submission_type: Option<String>,
     /// At most 2 MiB.
@@ -117,18 +121,30 @@ pub(crate) struct CheckBody {
 }
 
 impl CheckBody {
-    pub(crate) fn parse(self) -> Result<(InstanceId, SubmissionKind, SubmissionText), Problem> {
+    pub(crate) fn parse(self) -> Result<Asked, Problem> {
         let mut fields = Fields::default();
         let instance = fields.take("instanceId", InstanceId::parse(&self.instance_id).map_err(is_not));
+        let database = self.database_name.as_deref().map(DatabaseName::parse).transpose();
+        let database = fields.take("databaseName", database);
         let kind = SubmissionKind::parse(self.submission_type.as_deref().unwrap_or("query"));
         let kind = fields.take("submissionType", kind.ok_or("must be query or script"));
         let text = fields.take("queryContent", SubmissionText::parse(self.query_content));
         fields.finish()?;
-        match (instance, kind, text) {
-            (Some(instance), Some(kind), Some(text)) => Ok((instance, kind, text)),
+        match (instance, database, kind, text) {
+            (Some(instance), Some(database), Some(kind), Some(text)) => {
+                Ok(Asked { instance, database, kind, text })
+            }
             _ => unreachable!("Fields::finish reports every field that could not be taken"),
         }
     }
+}
+
+/// A text to look at, parsed.
+pub(crate) struct Asked {
+    pub(crate) instance: InstanceId,
+    pub(crate) database: Option<DatabaseName>,
+    pub(crate) kind: SubmissionKind,
+    pub(crate) text: SubmissionText,
 }
 
 /// What a submission of the text would be told.
@@ -139,18 +155,25 @@ pub(crate) struct CheckView {
     accepted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     review: Option<ReviewView>,
+    /// What would run, where the text is accepted: as in the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<Vec<String>>,
     /// Why the text can never run.
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<FindingView>,
 }
 
-impl From<Result<Review, Refusal>> for CheckView {
-    fn from(answer: Result<Review, Refusal>) -> Self {
-        match answer {
-            Ok(review) => Self { accepted: true, review: Some(ReviewView::from(&review)), refusal: None },
-            Err(refusal) => {
-                Self { accepted: false, review: None, refusal: Some(FindingView::from(&refusal)) }
-            }
-        }
+impl From<Looked> for CheckView {
+    fn from(looked: Looked) -> Self {
+        let Looked { submission, review } = looked;
+        let review = Some(ReviewView::from(&review));
+        Self { accepted: true, review, commands: Some(submission.compiled), refusal: None }
+    }
+}
+
+impl From<Refusal> for CheckView {
+    fn from(refusal: Refusal) -> Self {
+        let refusal = Some(FindingView::from(&refusal));
+        Self { accepted: false, review: None, commands: None, refusal }
     }
 }

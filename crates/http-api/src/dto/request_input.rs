@@ -7,7 +7,7 @@ use domain::digest::Digest;
 use domain::ids::{InstanceId, PodId, UserId};
 use domain::page::{DEFAULT_PAGE_SIZE, PageRequest};
 use domain::ports::RequestFilter;
-use domain::request::{RunOptions, StateKind, SubmissionKind};
+use domain::request::{ExtendedJson, RunOptions, StateKind, SubmissionKind};
 use domain::services::Submit;
 use domain::target::Engine;
 use domain::text::{DatabaseName, Email, Remark, SubmissionText};
@@ -42,6 +42,9 @@ pub(crate) struct SubmitBody {
     pub(super) comments: Option<String>,
     /// Not to be executed before this moment.
     pub(super) not_before: Option<DateTime<Utc>>,
+    /// For mongodb instances: how documents are written in the result. `relaxed` (the default) or `canonical`, which keeps
+    /// every type.
+    pub(super) extended_json: Option<String>,
 }
 
 impl SubmitBody {
@@ -56,35 +59,32 @@ impl SubmitBody {
             fields.take("submissionType", SubmissionKind::parse(kind).ok_or("must be query or script"));
         let text = fields.take("queryContent", SubmissionText::parse(self.query_content));
         let not_before = fields.take("notBefore", self.not_before.map(storable).transpose());
+        let format = fields.take("extendedJson", extended_json(self.extended_json.as_deref()));
         let comments = self.comments.as_deref().filter(|c| !c.trim().is_empty());
         let comments = fields.take("comments", comments.map(Remark::parse).transpose());
         fields.finish()?;
-        match (instance, database, pod, kind, text, comments, not_before) {
-            (
-                Some(instance),
-                Some(database),
-                Some(pod),
-                Some(kind),
-                Some(text),
-                Some(comments),
-                Some(not_before),
-            ) => Ok(Submit {
-                instance,
-                database,
-                pod,
-                kind,
-                text,
+        let complete = (|| {
+            Some(Submit {
+                instance: instance?,
+                database: database?,
+                pod: pod?,
+                kind: kind?,
+                text: text?,
                 filename: None,
-                comments,
-                options: RunOptions { not_before },
-            }),
-            _ => unreachable!("Fields::finish reports every field that could not be taken"),
-        }
+                comments: comments?,
+                options: RunOptions { not_before: not_before?, extended_json: format?.unwrap_or_default() },
+            })
+        })();
+        Ok(complete.expect("Fields::finish reports every field that could not be taken"))
     }
 }
 
 pub(super) fn is_not(error: domain::ids::InvalidId) -> String {
     format!("is {error}")
+}
+
+pub(super) fn extended_json(text: Option<&str>) -> Result<Option<ExtendedJson>, &'static str> {
+    text.map(|text| ExtendedJson::parse(text).ok_or("must be relaxed or canonical")).transpose()
 }
 
 /// The store keeps microseconds; what is finer would make the digest differ after a reading. And its calendar

@@ -13,7 +13,8 @@ use crate::multipart::Part;
 const MAX_FILENAME_BYTES: usize = 255;
 
 /// The fields, as they are told where one is unknown.
-const FIELDS: [&str; 6] = ["file", "instanceId", "databaseName", "podId", "comments", "notBefore"];
+const FIELDS: [&str; 7] =
+    ["file", "instanceId", "databaseName", "podId", "comments", "notBefore", "extendedJson"];
 
 /// A form with a script. A field with nothing in it is as good as left out.
 #[derive(ToSchema)]
@@ -35,6 +36,8 @@ pub(crate) struct UploadForm {
     comments: Option<String>,
     /// Not to be executed before this moment.
     not_before: Option<DateTime<Utc>>,
+    /// For mongodb instances: how documents are written in the result. `relaxed` (the default) or `canonical`.
+    extended_json: Option<String>,
 }
 
 /// The parts of such a form, sorted, and what is wrong with them.
@@ -91,7 +94,8 @@ impl Upload {
     }
 
     fn into_submit(mut self) -> Result<Submit, Problem> {
-        let [_, instance_id, database_name, pod_id, comments, not_before] = std::mem::take(&mut self.texts);
+        let [_, instance_id, database_name, pod_id, comments, not_before, extended_json] =
+            std::mem::take(&mut self.texts);
         let not_before = not_before.map(|text| text.trim().parse::<DateTime<Utc>>()).transpose();
         if not_before.is_err() {
             self.refuse("notBefore", "must be a time as in 2026-01-31T12:00:00Z");
@@ -105,6 +109,7 @@ impl Upload {
             query_content: query_content.unwrap_or_default(),
             comments,
             not_before: not_before.unwrap_or_default(),
+            extended_json,
         };
         let submit = match body.into_submit() {
             Ok(submit) => Some(submit),

@@ -10,7 +10,7 @@ use domain::user::Permission;
 use crate::auth::{Authenticated, origin};
 use crate::body::{JsonBody, path_id, query};
 use crate::dto::request::RequestView;
-use crate::dto::request_changes::{CheckBody, CheckView, EditBody, ResolveBody};
+use crate::dto::request_changes::{Asked, CheckBody, CheckView, EditBody, ResolveBody};
 use crate::dto::request_input::WaitQuery;
 use crate::error::Problem;
 use crate::idempotency::{self, IdempotencyHeader};
@@ -28,7 +28,7 @@ use crate::server::Api;
     (status = 409, description = "`invalid_state`, `conflict`, `expired`", body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
     (status = 415, description = "`not_json`", body = Problem),
-    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts or mongodb queries of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[patch("/queries/{id}")]
 pub(crate) async fn edit(
@@ -56,7 +56,7 @@ pub(crate) async fn edit(
     (status = 403, description = "`not_requester`, `not_visible`, `permission`, `pod_without_access`", body = Problem),
     (status = 404, body = Problem),
     (status = 409, description = "`idempotency_conflict`: the key stands for another submission", body = Problem),
-    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts or mongodb queries of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[post("/queries/{id}/clone")]
 pub(crate) async fn submit_again(
@@ -124,7 +124,7 @@ pub(crate) async fn resolve(
     (status = 400, description = "`validation`, `invalid_json`", body = Problem),
     (status = 401, body = Problem),
     (status = 403, description = "`permission`", body = Problem),
-    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts or mongodb queries of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[post("/queries/check")]
 pub(crate) async fn check(
@@ -134,10 +134,10 @@ pub(crate) async fn check(
 ) -> Result<Json<CheckView>, Problem> {
     let actor = &caller.0.actor;
     policy::permission(actor, Permission::SubmitRequests)?;
-    let (instance, kind, text) = body.parse::<CheckBody>()?.parse()?;
-    match api.submissions.check(actor, &instance, kind, text).await {
-        Ok(review) => Ok(Json(CheckView::from(Ok(review)))),
-        Err(SubmitError::Refused(refusal)) => Ok(Json(CheckView::from(Err(refusal)))),
+    let Asked { instance, database, kind, text } = body.parse::<CheckBody>()?.parse()?;
+    match api.submissions.check(actor, &instance, database, kind, text).await {
+        Ok(looked) => Ok(Json(CheckView::from(looked))),
+        Err(SubmitError::Refused(refusal)) => Ok(Json(CheckView::from(refusal))),
         Err(error) => Err(error.into()),
     }
 }

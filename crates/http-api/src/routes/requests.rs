@@ -28,7 +28,7 @@ use crate::server::Api;
     (status = 409, description = "`idempotency_conflict`: the key stands for another submission", body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
     (status = 415, description = "`not_json`", body = Problem),
-    (status = 429, description = "`too_many_checks`: two scripts of yours are being read already; `retry-after` says when to try again", body = Problem),
+    (status = 429, description = "`too_many_checks`: two scripts or mongodb queries of yours are being read already; `retry-after` says when to try again", body = Problem),
 ))]
 #[post("/queries")]
 pub(crate) async fn submit(

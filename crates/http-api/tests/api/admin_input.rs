@@ -52,6 +52,10 @@ fn bad_instances() -> Vec<(&'static str, Vec<Value>)> {
         ("connection.port", with_more(65_536)),
         ("connection.tls", vec![json!(""), json!("prefer"), json!("Verify-Full"), json!("disable\0")]),
         ("searchPath", vec![json!("a\0b"), json!("a\nb"), long(1_001)]),
+        // These are for MongoDB.
+        ("connection.options", vec![json!("replicaSet=rs0"), json!("")]),
+        ("allowOtherDatabases", vec![json!(true)]),
+        ("allowServerJavascript", vec![json!(true)]),
         ("limits.timeoutMs", with_more(86_400_001)),
         ("limits.lockTimeoutMs", with_more(86_400_001)),
         ("limits.maxRows", with_more(1_000_000_001)),
@@ -68,7 +72,7 @@ async fn a_new_instance_is_refused_with_the_field_that_is_wrong() {
     let mut bad = bad_instances();
     bad.extend([
         ("id", vec![json!(""), json!("No"), json!("../x"), json!("a\0"), long(64)]),
-        ("databaseType", vec![json!(""), json!("mongodb"), json!("oracle")]),
+        ("databaseType", vec![json!(""), json!("MongoDB"), json!("oracle")]),
         ("connection.credentialSource", vec![json!(""), json!("vault"), json!("ENV")]),
         ("connection.credentialReference", vec![json!(""), json!(" "), json!("a\0b"), long(513)]),
         ("databases", vec![json!([""]), json!(["a", "b\0"]), json!(["x".repeat(64)]), many("a")]),

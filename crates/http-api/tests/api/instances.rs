@@ -14,6 +14,8 @@ async fn people_see_what_they_may_use_and_managers_of_instances_how_it_is_reache
     insta::assert_json_snapshot!(portal.get("ada", ORDERS).await.ok(), @r#"
     {
       "active": true,
+      "allowOtherDatabases": false,
+      "allowServerJavascript": false,
       "approvalsNeeded": 1,
       "databaseType": "postgresql",
       "description": null,
@@ -35,7 +37,9 @@ async fn people_see_what_they_may_use_and_managers_of_instances_how_it_is_reache
     insta::assert_json_snapshot!(portal.get("root", ORDERS).await.ok(), @r#"
     {
       "active": true,
+      "allowOtherDatabases": false,
       "allowPrivilegedRole": false,
+      "allowServerJavascript": false,
       "approvalTtlSeconds": 86400,
       "approvalsNeeded": 1,
       "connection": {
@@ -43,6 +47,7 @@ async fn people_see_what_they_may_use_and_managers_of_instances_how_it_is_reache
         "credentialSource": "env",
         "credentialsBound": true,
         "host": "db.internal",
+        "options": null,
         "port": 5432,
         "revision": 1,
         "tls": "verify-full"
@@ -81,7 +86,9 @@ async fn an_added_instance_can_be_used_at_once() {
     insta::assert_json_snapshot!(added.ok(), @r#"
     {
       "active": true,
+      "allowOtherDatabases": false,
       "allowPrivilegedRole": false,
+      "allowServerJavascript": false,
       "approvalTtlSeconds": 259200,
       "approvalsNeeded": 1,
       "connection": {
@@ -89,6 +96,7 @@ async fn an_added_instance_can_be_used_at_once() {
         "credentialSource": "env",
         "credentialsBound": true,
         "host": "db.example.com",
+        "options": null,
         "port": 5432,
         "revision": 1,
         "tls": "disable"
@@ -140,7 +148,9 @@ async fn everything_about_a_new_instance_can_be_said() {
     insta::assert_json_snapshot!(portal.post("root", "/api/instances", body).await.ok(), @r#"
     {
       "active": true,
+      "allowOtherDatabases": false,
       "allowPrivilegedRole": true,
+      "allowServerJavascript": false,
       "approvalTtlSeconds": 3600,
       "approvalsNeeded": 2,
       "connection": {
@@ -148,6 +158,7 @@ async fn everything_about_a_new_instance_can_be_said() {
         "credentialSource": "aws",
         "credentialsBound": true,
         "host": "10.0.0.1",
+        "options": null,
         "port": 6432,
         "revision": 1,
         "tls": "verify-ca"

@@ -12,6 +12,7 @@ mod idempotency;
 mod input;
 mod instances;
 mod logs;
+mod mongodb;
 mod openapi;
 mod outages;
 mod people;

@@ -107,6 +107,8 @@ pub(crate) struct Options {
     pub(crate) require_digest: bool,
     pub(crate) executor: Option<Arc<dyn TargetExecutor>>,
     pub(crate) runs_scripts: bool,
+    /// Who reviews what goes to MongoDB; without one the portal does not run it.
+    pub(crate) shell: Option<Arc<FakeReviewer>>,
     pub(crate) cors: AllowedOrigins,
     pub(crate) body_time_limit: Duration,
 }
@@ -119,6 +121,7 @@ impl Default for Options {
             require_digest: false,
             executor: None,
             runs_scripts: true,
+            shell: None,
             cors: AllowedOrigins::default(),
             body_time_limit: http_api::BODY_TIME_LIMIT,
         }
@@ -330,7 +333,11 @@ fn api(
     options: &Options,
 ) -> Api {
     let ids = Arc::new(SequentialIds::new());
-    let reviewer: Arc<dyn SubmissionReviewer> = reviewer.clone();
+    let mut reviewers: HashMap<Engine, Arc<dyn SubmissionReviewer>> =
+        HashMap::from([(Engine::Postgresql, reviewer.clone() as _)]);
+    if let Some(shell) = &options.shell {
+        reviewers.insert(Engine::Mongodb, shell.clone());
+    }
     let settings = ApiSettings {
         authentication: Authentication {
             users: store.user_store(),
@@ -348,7 +355,7 @@ fn api(
             directory: store.directory(),
             scripts,
             checks: ScriptChecks::default(),
-            reviewers: HashMap::from([(Engine::Postgresql, reviewer)]),
+            reviewers,
             clock: clock.clone(),
             ids: Arc::new(SequentialIds::new()),
         },

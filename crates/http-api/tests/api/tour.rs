@@ -98,6 +98,7 @@ async fn a_submission_is_created_with_its_address() {
     {
       "approvals": [],
       "approvalsNeeded": 1,
+      "commands": [],
       "comments": "For the monthly report.",
       "createdAt": "2026-03-02T09:00:00Z",
       "databaseName": "orders",
@@ -105,6 +106,7 @@ async fn a_submission_is_created_with_its_address() {
       "digest": "ce62afd980868b27fdf4247e35785a87e38167dd89aaa70e63184ab2e8b1ef52",
       "edited": false,
       "expiresAt": "2026-03-03T09:00:00Z",
+      "extendedJson": "relaxed",
       "id": "00000000-0000-4000-8000-000000000001",
       "instanceId": "orders-db",
       "instanceName": "Server orders-db",
@@ -427,6 +429,8 @@ async fn people_see_the_instances_and_databases_of_their_pods_and_never_how_to_r
     insta::assert_json_snapshot!(instances["items"][1], @r#"
     {
       "active": true,
+      "allowOtherDatabases": false,
+      "allowServerJavascript": false,
       "approvalsNeeded": 1,
       "databaseType": "postgresql",
       "description": null,

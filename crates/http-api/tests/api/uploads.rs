@@ -1,13 +1,16 @@
 //! Scripts that come as files: what is taken, and what the sender of the rest is told.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::test::TestRequest;
 use domain::ids::RequestId;
 use domain::request::{Request, SubmissionKind};
+use domain::target::Engine;
 use serde_json::{Value, json};
+use testkit::fakes::FakeReviewer;
 
 use crate::form::{BOUNDARY, Form};
 use crate::socket::{Socket, listen};
@@ -111,6 +114,27 @@ async fn a_script_may_hold_anything_that_looks_like_a_form() {
 }
 
 #[actix_web::test]
+async fn the_format_of_the_result_is_chosen_with_the_form() {
+    let shell = Some(Arc::new(FakeReviewer::new(Engine::Mongodb)));
+    let portal = Portal::with(Options { shell, ..Options::default() }).await;
+    let documents = || {
+        let place = Form::default().field("instanceId", "documents-db").field("databaseName", "documents");
+        place.file("fix.js", "return 1;")
+    };
+    for (sent, kept) in [("canonical", "canonical"), ("relaxed", "relaxed"), ("", "relaxed")] {
+        let answer = portal.upload("ada", &documents().field("extendedJson", sent)).await;
+        assert_eq!(answer.ok()["extendedJson"], json!(kept));
+    }
+    for form in [
+        documents().field("extendedJson", "shell"),
+        Form::script().field("extendedJson", "Canonical"),
+        Form::script().field("extendedJson", "canonical"),
+    ] {
+        assert_eq!(portal.upload("ada", &form).await.fields(), ["extendedJson"]);
+    }
+}
+
+#[actix_web::test]
 async fn everything_that_is_wrong_with_a_form_is_told_at_once() {
     let portal = Portal::new().await;
     let form = Form::default()
@@ -129,7 +153,7 @@ async fn everything_that_is_wrong_with_a_form_is_told_at_once() {
       },
       {
         "field": "queryContent",
-        "message": "is no field; there are file, instanceId, databaseName, podId, comments, notBefore"
+        "message": "is no field; there are file, instanceId, databaseName, podId, comments, notBefore, extendedJson"
       },
       {
         "field": "file",
@@ -157,7 +181,7 @@ async fn everything_that_is_wrong_with_a_form_is_told_at_once() {
     [
       {
         "field": "x",
-        "message": "is no field; there are file, instanceId, databaseName, podId, comments, notBefore"
+        "message": "is no field; there are file, instanceId, databaseName, podId, comments, notBefore, extendedJson"
       },
       {
         "field": "file",

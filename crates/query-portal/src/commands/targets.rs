@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use domain::ids::{InstanceId, PodId};
 use domain::services::{Authority, NewTarget};
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TargetChange, TlsMode};
+use domain::target::{
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TargetChange, TlsMode,
+};
 use domain::text::{DatabaseName, DisplayName};
 use domain::user::Origin;
 
@@ -64,13 +66,15 @@ async fn set_active(
 
 fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
     let credentials = parse_credentials(&args.credentials)?;
+    let engine = Engine::parse(&args.engine).context("--engine must be postgresql or mongodb")?;
     let target = Target {
         id: InstanceId::parse(&args.id).context("--id")?,
         name: DisplayName::parse(&args.name).context("--name")?,
-        engine: Engine::parse(&args.engine).context("--engine must be postgresql")?,
+        engine,
         description: args.description,
         host: args.host,
-        port: args.port,
+        port: args.port.unwrap_or(engine.usual_port()),
+        connection_options: args.connection_options,
         tls: TlsMode::parse(&args.tls).context("--tls must be disable, require, verify-ca or verify-full")?,
         credentials,
         connection_revision: 1,
@@ -78,6 +82,10 @@ fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
         active: true,
         read_only: args.read_only,
         allow_privileged_role: args.allow_privileged_role,
+        admits: Admits {
+            other_databases: args.allow_other_databases,
+            server_javascript: args.allow_server_javascript,
+        },
         search_path: args.search_path,
         limits: Limits {
             timeout: Duration::from_secs(args.timeout),
@@ -89,9 +97,6 @@ fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
         approval_ttl: Duration::from_hours(args.approval_ttl),
         pods: parse_all(&args.pods, "--pod", PodId::parse)?,
     };
-    if target.engine != Engine::Postgresql {
-        bail!("--engine: this version runs postgresql only");
-    }
     Ok(NewTarget { target, databases: parse_all(&args.databases, "--database", DatabaseName::parse)? })
 }
 

@@ -7,6 +7,9 @@ use super::Config;
 /// In seconds. Nobody means more, and times in the far future cannot be computed with.
 const TEN_YEARS: u64 = 315_360_000;
 
+/// In minutes.
+const A_YEAR: u64 = 525_600;
+
 /// Values that make no sense, by themselves or beside each other.
 pub(super) fn mistakes(config: &Config) -> Vec<String> {
     let (server, database, auth) = (&config.server, &config.database, &config.auth);
@@ -37,6 +40,7 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
         ),
         ((64..=16_384).contains(&script.memory_mib), "script.memory_mib must be from 64 to 16384"),
         ((1..=1_000_000).contains(&script.max_calls), "script.max_calls must be from 1 to 1000000"),
+        (config.sync.every_minutes <= A_YEAR, "sync.every_minutes must be at most 525600"),
     ];
     let mut mistakes: Vec<String> =
         rules.into_iter().filter(|(holds, _)| !holds).map(|(_, rule)| rule.to_owned()).collect();

@@ -1,7 +1,8 @@
-//! `demo`: a complete portal on one machine, with its own PostgreSQL, people and data.
+//! `demo`: a complete portal on one machine, with its own PostgreSQL, MongoDB where one can be had, people and data.
 //!
 //! Everything lives in one folder; a second start finds what the first one made.
 
+mod mongo;
 mod people;
 mod provision;
 mod state;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use dev_stack::{PostgresOptions, PostgresServer};
+use dev_stack::{MongoServer, PostgresOptions, PostgresServer};
 use secrecy::SecretString;
 
 use self::state::DemoState;
@@ -33,25 +34,35 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let state = DemoState::load_or_create(&folder)?;
     say(&format!("starting PostgreSQL in {} ...", folder.display()))?;
     let server = start_postgres(&folder, state.postgres_port).await?;
+    let mut mongodb = None;
     let outcome = async {
         provision::databases(&server, &state).await.context("the demo's databases could not be set up")?;
         let config = config(&server, &state, address)?;
         let (owner, role) = config.migration()?;
         store_postgres::migrate(owner, role.as_deref()).await.context("migrating failed")?;
-        people::register(&config, &state, server.port())
-            .await
-            .context("the demo's people could not be set up")?;
+        mongodb = mongo::start(&folder, state.mongo()?).await?;
+        let ports = Ports { postgres: server.port(), mongodb: mongodb.as_ref().map(MongoServer::port) };
+        people::register(&config, &state, ports).await.context("the demo's people could not be set up")?;
         let surroundings =
             Surroundings { variables: state.target_variables(), notifier: Arc::new(ConsoleNotifier) };
         let portal = portal(&config, surroundings)?;
-        welcome::print(&state, address)?;
+        welcome::print(&state, address, mongodb.is_some())?;
         serve::run(portal, listener, config.server.workers, stop).await
     }
     .await;
-    say("stopping PostgreSQL ...")?;
-    tokio::task::spawn_blocking(move || server.stop()).await.context("stopping PostgreSQL failed")??;
+    say("stopping the databases ...")?;
+    let stop = move || mongodb.map_or(Ok(()), MongoServer::stop).and(server.stop());
+    tokio::task::spawn_blocking(stop).await.context("stopping the databases failed")??;
     outcome?;
     say(&format!("stopped; the data stays in {}", folder.display()))
+}
+
+/// Where the demo's databases listen.
+#[derive(Clone, Copy)]
+struct Ports {
+    postgres: u16,
+    /// Absent where the demo has to do without.
+    mongodb: Option<u16>,
 }
 
 async fn start_postgres(folder: &Path, port: u16) -> anyhow::Result<PostgresServer> {

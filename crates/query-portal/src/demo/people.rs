@@ -6,13 +6,13 @@ use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::{DirectoryError, UserError};
 use domain::services::{Administration, AdministrationError, Authority, NewAccount, NewTarget};
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
 use domain::text::{DatabaseName, DisplayName, Email, NewPassword};
 use domain::user::{Origin, roles};
 use secrecy::SecretString;
 
-use super::provision;
 use super::state::DemoState;
+use super::{Ports, mongo, provision};
 use crate::config::Config;
 use crate::wiring::administration;
 
@@ -48,7 +48,7 @@ pub(super) const PEOPLE: [Person; 7] = [
 ];
 
 /// Registers what is missing; what is there stays as it is.
-pub(super) async fn register(config: &Config, state: &DemoState, port: u16) -> anyhow::Result<()> {
+pub(super) async fn register(config: &Config, state: &DemoState, ports: Ports) -> anyhow::Result<()> {
     let administration = administration(config)?;
     let operator = Authority::Operator;
     for (id, name) in [(PAYMENTS, "Payments"), (PLATFORM, "Platform")] {
@@ -62,7 +62,7 @@ pub(super) async fn register(config: &Config, state: &DemoState, port: u16) -> a
         unless_there(administration.add_pod(&operator, &pod, Origin::cli()).await)?;
     }
     people(&administration, state).await?;
-    for target in targets(port)? {
+    for target in targets(ports)? {
         unless_there(administration.add_target(&operator, &target, Origin::cli()).await)?;
     }
     Ok(())
@@ -88,16 +88,67 @@ async fn people(administration: &Administration, state: &DemoState) -> anyhow::R
     Ok(())
 }
 
-fn targets(port: u16) -> anyhow::Result<[NewTarget; 2]> {
-    let target = |id: &str, name: &str, reference: &str, read_only: bool, pods: &[&str]| {
-        anyhow::Ok(NewTarget {
+/// One of the demo's targets.
+struct Sample {
+    id: &'static str,
+    name: &'static str,
+    engine: Engine,
+    description: &'static str,
+    port: u16,
+    reference: &'static str,
+    read_only: bool,
+    pods: &'static [&'static str],
+}
+
+fn targets(ports: Ports) -> anyhow::Result<Vec<NewTarget>> {
+    let sql = "Sample data of the demo: users, products, orders.";
+    let mut samples = vec![
+        Sample {
+            id: provision::SHOP,
+            name: "Shop",
+            engine: Engine::Postgresql,
+            description: sql,
+            port: ports.postgres,
+            reference: provision::SHOP_REFERENCE,
+            read_only: false,
+            pods: &[PAYMENTS],
+        },
+        Sample {
+            id: provision::ANALYTICS,
+            name: "Analytics (read-only)",
+            engine: Engine::Postgresql,
+            description: sql,
+            port: ports.postgres,
+            reference: provision::ANALYTICS_REFERENCE,
+            read_only: true,
+            pods: &[PAYMENTS, PLATFORM],
+        },
+    ];
+    samples.extend(ports.mongodb.map(|port| Sample {
+        id: mongo::ACTIVITY,
+        name: "Activity",
+        engine: Engine::Mongodb,
+        description: "Sample data of the demo: users, events, analytics.",
+        port,
+        reference: mongo::REFERENCE,
+        read_only: false,
+        pods: &[PAYMENTS, PLATFORM],
+    }));
+    samples.into_iter().map(Sample::registered).collect()
+}
+
+impl Sample {
+    fn registered(self) -> anyhow::Result<NewTarget> {
+        let Self { id, name, engine, description, port, reference, read_only, pods } = self;
+        Ok(NewTarget {
             target: Target {
                 id: InstanceId::parse(id)?,
                 name: DisplayName::parse(name)?,
-                engine: Engine::Postgresql,
-                description: Some("Sample data of the demo: users, products, orders.".to_owned()),
+                engine,
+                description: Some(description.to_owned()),
                 host: "127.0.0.1".to_owned(),
                 port,
+                connection_options: None,
                 tls: TlsMode::Disable,
                 credentials: CredentialRef {
                     source: CredentialSourceKind::Env,
@@ -108,6 +159,7 @@ fn targets(port: u16) -> anyhow::Result<[NewTarget; 2]> {
                 active: true,
                 read_only,
                 allow_privileged_role: false,
+                admits: Admits::default(),
                 search_path: None,
                 limits: Limits::default(),
                 approvals_needed: 1,
@@ -116,17 +168,7 @@ fn targets(port: u16) -> anyhow::Result<[NewTarget; 2]> {
             },
             databases: vec![DatabaseName::parse(id)?],
         })
-    };
-    Ok([
-        target(provision::SHOP, "Shop", provision::SHOP_REFERENCE, false, &[PAYMENTS])?,
-        target(
-            provision::ANALYTICS,
-            "Analytics (read-only)",
-            provision::ANALYTICS_REFERENCE,
-            true,
-            &[PAYMENTS, PLATFORM],
-        )?,
-    ])
+    }
 }
 
 fn unless_there(outcome: Result<(), AdministrationError>) -> Result<(), AdministrationError> {

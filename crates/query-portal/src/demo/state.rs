@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::people::PEOPLE;
-use super::provision;
+use super::{mongo, provision};
 use crate::system::random_text;
 
 const FILE: &str = "demo.json";
@@ -25,8 +25,25 @@ pub(super) struct DemoState {
     pub(super) shop_password: String,
     pub(super) analytics_password: String,
     pub(super) signing_key: String,
+    /// Absent in folders of before the demo had a MongoDB.
+    #[serde(default)]
+    mongo: Option<MongoState>,
     /// In the order of [`PEOPLE`].
     pub(super) user_passwords: Vec<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MongoState {
+    pub(super) port: u16,
+    pub(super) password: String,
+}
+
+impl MongoState {
+    fn generate() -> anyhow::Result<Self> {
+        let port = dev_stack::free_port().context("no free port was found")?;
+        Ok(Self { port, password: random_text(PASSWORD_LENGTH) })
+    }
 }
 
 impl DemoState {
@@ -38,12 +55,18 @@ impl DemoState {
         if file.exists() {
             let text =
                 fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-            return serde_json::from_str(&text).with_context(|| {
+            let mut state: Self = serde_json::from_str(&text).with_context(|| {
                 format!(
                     "{} is damaged; remove the folder to start afresh, or name another one with --data",
                     file.display()
                 )
-            });
+            })?;
+            if state.mongo.is_some() {
+                return Ok(state);
+            }
+            state.mongo = Some(MongoState::generate()?);
+            state.save(folder, &file).with_context(|| format!("{} cannot be written", file.display()))?;
+            return Ok(state);
         }
         let state = Self::generate()?;
         state.save(folder, &file).with_context(|| format!("{} cannot be written", file.display()))?;
@@ -58,6 +81,7 @@ impl DemoState {
             shop_password: random_text(PASSWORD_LENGTH),
             analytics_password: random_text(PASSWORD_LENGTH),
             signing_key: random_text(64),
+            mongo: Some(MongoState::generate()?),
             user_passwords: PEOPLE.iter().map(|_| random_text(PASSWORD_LENGTH)).collect(),
         })
     }
@@ -73,6 +97,10 @@ impl DemoState {
         Ok(())
     }
 
+    pub(super) fn mongo(&self) -> anyhow::Result<&MongoState> {
+        self.mongo.as_ref().context("the demo's state has no place for MongoDB")
+    }
+
     /// The credentials of the demo's targets, as the variables that a real installation would set.
     pub(super) fn target_variables(&self) -> Vec<(String, String)> {
         let pair = |reference: &str, user: &str, password: &str| {
@@ -84,6 +112,8 @@ impl DemoState {
         let shop = pair(provision::SHOP_REFERENCE, provision::SHOP_ROLE, &self.shop_password);
         let analytics =
             pair(provision::ANALYTICS_REFERENCE, provision::ANALYTICS_ROLE, &self.analytics_password);
-        shop.into_iter().chain(analytics).collect()
+        let activity =
+            self.mongo.iter().flat_map(|mongo| pair(mongo::REFERENCE, mongo::user(), &mongo.password));
+        shop.into_iter().chain(analytics).chain(activity).collect()
     }
 }

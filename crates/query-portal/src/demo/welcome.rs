@@ -14,7 +14,12 @@ ID=$(curl -s $PORTAL/api/queries -H "Authorization: Bearer $DEV" -H 'Content-Typ
 curl -s -X POST "$PORTAL/api/queries/$ID/approve?wait=10" -H "Authorization: Bearer $MANAGER"
 curl -s $PORTAL/api/queries/$ID/result -H "Authorization: Bearer $DEV""#;
 
-pub(super) fn print(state: &DemoState, address: SocketAddr) -> anyhow::Result<()> {
+/// With a MongoDB, what one would type into its shell.
+const MONGO_LINES: &str = r#"ID=$(curl -s $PORTAL/api/queries -H "Authorization: Bearer $DEV" -H 'Content-Type: application/json' -d '{"instanceId":"activity","databaseName":"activity","queryContent":"db.users.find({age: {$gt: 70}}).sort({age: -1}).limit(3)"}' | grep -o '"id":"[^"]*' | head -1 | cut -d'"' -f4)
+curl -s -X POST "$PORTAL/api/queries/$ID/approve?wait=10" -H "Authorization: Bearer $MANAGER"
+curl -s $PORTAL/api/queries/$ID/result -H "Authorization: Bearer $DEV""#;
+
+pub(super) fn print(state: &DemoState, address: SocketAddr, mongodb: bool) -> anyhow::Result<()> {
     say("\nPeople (their passwords were made up for this folder):")?;
     for person in &PEOPLE {
         say(&format!("  {:<30} {:<10} {}", person.email, person.role, person.pod.unwrap_or("-")))?;
@@ -22,6 +27,9 @@ pub(super) fn print(state: &DemoState, address: SocketAddr) -> anyhow::Result<()
     say("\nInstances:")?;
     say("  shop        read-write  PODs: payments")?;
     say("  analytics   read-only   PODs: payments, platform")?;
+    if mongodb {
+        say("  activity    read-write  PODs: payments, platform  (MongoDB)")?;
+    }
     say("\nTo paste into another terminal:\n")?;
     say(&format!("PORTAL=http://{address}"))?;
     for (person, password) in PEOPLE.iter().zip(&state.user_passwords) {
@@ -29,6 +37,9 @@ pub(super) fn print(state: &DemoState, address: SocketAddr) -> anyhow::Result<()
         say(&format!("{name}_PASSWORD={password}"))?;
     }
     say(LINES)?;
+    if mongodb {
+        say(MONGO_LINES)?;
+    }
     say(&format!("\nAll of the API: http://{address}/docs/"))?;
     say(&format!("\nready on http://{address} (Ctrl-C stops it)"))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use super::harness::bare_command;
 
 /// Each line has a mistake; the key that has to be named follows.
-const MISTAKES: [(&str, &str, &str); 34] = [
+const MISTAKES: [(&str, &str, &str); 35] = [
     ("server", "listen = 'localhost'", "server.listen"),
     ("server", "workers = 0", "server.workers"),
     ("server", "lissten = '127.0.0.1:8080'", "server.lissten"),
@@ -35,6 +35,7 @@ const MISTAKES: [(&str, &str, &str); 34] = [
     ("secrets", "env_prefixes = ['TARGET_', '']", "secrets.env_prefixes"),
     ("secrets", "env_prefix = 'TARGET_'", "secrets.env_prefix:"),
     ("targets", "tls_authorities = ['system', '/no/such/ca.pem']", "targets.tls_authorities"),
+    ("sync", "every_minutes = 525601", "sync.every_minutes"),
     ("rate_limit", "per_second = 0", "rate_limit.per_second"),
     ("rate_limit", "logins_per_minute = -3", "rate_limit.logins_per_minute"),
     ("log", "format = 'xml'", "log.format"),

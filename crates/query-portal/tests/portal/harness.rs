@@ -92,6 +92,8 @@ impl Installation {
             ("QUERY_PORTAL_EXECUTION__LEASE_SECONDS", "4".to_owned()),
             ("QUERY_PORTAL_EXECUTION__RENEW_SECONDS", "1".to_owned()),
             ("QUERY_PORTAL_EXECUTION__REAP_SECONDS", "1".to_owned()),
+            // A test that wants syncs that nobody asks for says so.
+            ("QUERY_PORTAL_SYNC__EVERY_MINUTES", "0".to_owned()),
             ("TARGET_SHOP_USERNAME", format!("{name}_target")),
             ("TARGET_SHOP_PASSWORD", TARGET_PASSWORD.to_owned()),
             ("TARGET_WRONG_USERNAME", format!("{name}_target")),

@@ -15,4 +15,5 @@ mod races;
 mod scripts;
 mod setup;
 mod size;
+mod syncs;
 mod tour;

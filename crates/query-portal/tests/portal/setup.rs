@@ -75,3 +75,57 @@ async fn migrating_twice_changes_nothing() {
     let installation = empty().await;
     assert!(installation.run(&["migrate"]).contains("up to date"));
 }
+
+/// `target add` for a MongoDB instance, with more.
+fn add_mongodb(installation: &Installation, more: &[&str]) -> Result<String, String> {
+    let mut args = vec!["target", "add", "--id", "events", "--name", "Events", "--engine", "mongodb"];
+    args.extend(["--credentials", "env:TARGET_EVENTS", "--database", "events"]);
+    args.extend(more);
+    let output = installation.attempt(&args, "");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[tokio::test]
+async fn a_mongodb_instance_is_added_with_its_whole_address_and_a_wrong_one_is_refused_with_the_field() {
+    let installation = Installation::new().await;
+    for (more, field) in [
+        (&["--host", "user:hunter2@a.example"][..], "connection.host"),
+        (&["--host", "mongodb://a.example"], "connection.host"),
+        (&["--host", "a.example", "--connection-options", "tls=false"], "connection.options"),
+        (&["--host", "a.example", "--tls", "verify-ca"], "connection.tls"),
+        (&["--host", "a.example", "--search-path", "app"], "searchPath"),
+    ] {
+        let error = add_mongodb(&installation, more).unwrap_err();
+        assert!(error.contains(field) && !error.contains("hunter2"), "{more:?}: {error}");
+    }
+    for (option, field) in [
+        (&["--connection-options", "replicaSet=rs0"][..], "connection.options"),
+        (&["--allow-other-databases"], "allowOtherDatabases"),
+        (&["--allow-server-javascript"], "allowServerJavascript"),
+    ] {
+        let mut args = vec!["target", "add", "--id", "sql", "--name", "SQL", "--host", "a.example"];
+        args.extend(["--credentials", "env:TARGET_SQL", "--database", "sql"]);
+        args.extend(option);
+        let output = installation.attempt(&args, "");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(field), "{option:?}: {error}");
+    }
+    let whole = [
+        "--host",
+        "a.example,b.example:27018",
+        "--connection-options",
+        "replicaSet=rs0&authSource=admin",
+        "--allow-other-databases",
+        "--allow-server-javascript",
+    ];
+    assert_eq!(add_mongodb(&installation, &whole).unwrap(), "added events\n");
+    let stored =
+        "SELECT concat_ws(' ', type, host, port, connection_options, tls_mode, allow_other_databases,
+                  allow_server_javascript) FROM database_instances WHERE id = 'events'";
+    assert_eq!(
+        installation.portal_value(stored).await,
+        "mongodb a.example,b.example:27018 27017 replicaSet=rs0&authSource=admin verify-full t t"
+    );
+    assert!(installation.run(&["target", "list"]).contains("events\tmongodb\ta.example,b.example:27018"));
+}

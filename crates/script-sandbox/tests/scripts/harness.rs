@@ -11,15 +11,15 @@ use domain::execution::{Column, DatabaseError};
 use domain::ids::RequestId;
 use domain::ports::{
     ExecutionError, ScriptCheckError, ScriptConnection, ScriptLog, ScriptRunner as _, ScriptSession,
-    SinkError,
+    ShellEvaluator as _, SinkError,
 };
 use domain::review::Refusal;
 use domain::script::{
     CallAnswer, CallError, DatabaseCall, LogEntry, ReturnedValue, ScriptEnd, ScriptError, ScriptOrder,
     ScriptOutcome,
 };
-use domain::target::Limits;
-use domain::text::SubmissionText;
+use domain::target::{Engine, Limits};
+use domain::text::{DatabaseName, SubmissionText};
 use script_runner::{ProcessScriptRunner, ScriptSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ pub(crate) struct Pace(pub(crate) Duration);
 
 pub(crate) struct Script {
     pub(crate) text: String,
+    pub(crate) engine: Engine,
     pub(crate) timeout: Duration,
     pub(crate) answers: Answers,
     pub(crate) pace: Pace,
@@ -85,6 +86,7 @@ pub(crate) fn settings() -> ScriptSettings {
 pub(crate) fn script(text: &str) -> Script {
     Script {
         text: text.to_owned(),
+        engine: Engine::Postgresql,
         timeout: Duration::from_secs(20),
         answers: Arc::new(|_| Ok(CallAnswer { command: "SELECT".to_owned(), ..CallAnswer::default() })),
         pace: Pace(Duration::ZERO),
@@ -109,6 +111,11 @@ impl Script {
         Self { answers: Arc::new(answers), ..self }
     }
 
+    /// With MongoDB's `db` instead of PostgreSQL's.
+    pub(crate) fn for_mongodb(self) -> Self {
+        Self { engine: Engine::Mongodb, ..self }
+    }
+
     pub(crate) async fn run(self) -> Seen {
         let runner = ProcessScriptRunner::start(settings()).unwrap();
         self.run_on(&runner).await
@@ -117,6 +124,8 @@ impl Script {
     pub(crate) async fn run_on(self, runner: &ProcessScriptRunner) -> Seen {
         let order = ScriptOrder {
             request: RequestId::from_uuid(uuid::Uuid::from_u128(1)),
+            engine: self.engine,
+            database: DatabaseName::parse("app").unwrap(),
             text: SubmissionText::parse(&self.text).unwrap(),
             limits: Limits { timeout: self.timeout, ..Limits::default() },
             read_only: false,
@@ -239,6 +248,16 @@ pub(crate) async fn check(text: &str) -> Result<(), Refusal> {
         Ok(()) => Ok(()),
         Err(ScriptCheckError::Refused(refusal)) => Err(refusal),
         Err(other) => panic!("{other:?}"),
+    }
+}
+
+/// The commands that a text comes to, for the database `app`, or why there are none.
+pub(crate) async fn evaluate_on(runner: &ProcessScriptRunner, text: &str) -> Result<Vec<String>, Refusal> {
+    let database = DatabaseName::parse("app").unwrap();
+    match runner.evaluate(&SubmissionText::parse(text).unwrap(), Some(&database)).await {
+        Ok(commands) => Ok(commands),
+        Err(ScriptCheckError::Refused(refusal)) => Err(refusal),
+        Err(other) => panic!("{text}: {other:?}"),
     }
 }
 

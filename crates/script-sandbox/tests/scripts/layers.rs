@@ -11,8 +11,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
 use script_protocol::{
-    FromWorker, Layer, LayerState, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Run, SetUp, ToWorker, VERSION,
-    encode, read_frame,
+    Engine, FromWorker, Layer, LayerState, MAX_FROM_WORKER, MAX_TO_WORKER, Prepare, Run, SetUp, ToWorker,
+    VERSION, encode, read_frame,
 };
 
 use crate::hostile::example;
@@ -68,7 +68,8 @@ fn try_as(arguments: &[&str], set_up: SetUp, attempt: &str) -> Tried {
     let hear = || read_frame::<FromWorker>(&mut &ours, MAX_FROM_WORKER).ok().flatten();
     say(ToWorker::Prepare(prepare), "");
     let Some((FromWorker::Ready(ready), _)) = hear() else { panic!("the probe was not ready") };
-    say(ToWorker::Run(Run { max_calls: 0, console_bytes: 0 }), attempt);
+    let run = Run { engine: Engine::Postgresql, database: String::new(), max_calls: 0, console_bytes: 0 };
+    say(ToWorker::Run(run), attempt);
     let told = hear().map(|(_, text)| String::from_utf8(text).unwrap());
     Tried { layers: ready.layers, told, status: child.wait().unwrap() }
 }

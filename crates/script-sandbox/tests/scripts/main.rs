@@ -12,3 +12,4 @@ mod harness;
 mod hostile;
 mod layers;
 mod processes;
+mod shell;

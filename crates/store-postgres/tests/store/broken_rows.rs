@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use domain::job::WorkerId;
-use domain::ports::{JobQueue, RequestStore, ResultStore, ScriptLogs, StoreError};
+use domain::ports::{Directory, ExecutionClaim, JobQueue, RequestStore, ResultStore, ScriptLogs, StoreError};
+use domain::request::{Event, State};
 use domain::script::LogLimit;
 use futures_util::TryStreamExt;
 use store_postgres::PgScriptLogs;
-use testkit::builders::{at, request};
+use testkit::builders::{at, request, sample_failure, target};
 use testkit::fakes::FakeClock;
 
-use crate::world::World;
+use crate::world::{World, applied, entry};
 
 /// Breaks a stored request with a statement, and expects the error that names what was broken.
 async fn is_corrupt(breaking: &str, expected: (&str, &str)) {
@@ -65,6 +66,49 @@ async fn one_broken_request_stops_neither_the_queue_nor_the_reaper() {
     assert_eq!(process.jobs.claim_execution(&worker, at(10), at(70)).await.unwrap(), None);
     let reaped = process.jobs.reap(at(1_000)).await.unwrap();
     assert_eq!((reaped.interrupted, reaped.expired), (vec![good.id], vec![stale.id]));
+}
+
+#[tokio::test]
+async fn one_broken_instance_does_not_keep_the_others_from_being_looked_at() {
+    let world = World::peopled().await;
+    let process = world.process();
+    let other = target("other-db").build();
+    process.directory.add_target(&other, &[], &entry("instance.create")).await.unwrap();
+    let breaking = "UPDATE database_instances SET name = '' WHERE id = 'orders-db'";
+    world.database.client().await.batch_execute(breaking).await.unwrap();
+    let mut answers = vec![];
+    for _ in 0..3 {
+        answers.push(process.directory.claim_due_sync(at(10), at(70)).await);
+    }
+    let broken = |answer: &Result<_, _>| matches!(answer, Err(StoreError::Corrupt { column: "name", .. }));
+    assert_eq!(answers.iter().filter(|answer| broken(answer)).count(), 1, "{answers:?}");
+    let claimed: Vec<_> = answers.into_iter().filter_map(Result::ok).flatten().collect();
+    assert_eq!(claimed, [other]);
+}
+
+#[tokio::test]
+async fn a_failure_that_an_older_version_wrote_is_read() {
+    let world = World::peopled().await;
+    let process = world.process();
+    let stored = process.approved(request()).await;
+    let worker = WorkerId("host:1:1".to_owned());
+    let claim = process.jobs.claim_execution(&worker, at(10), at(70)).await.unwrap();
+    let Some(ExecutionClaim::Started { lease, request, .. }) = claim else { panic!("{claim:?}") };
+    process.jobs.finish_execution(&lease, &applied(&request, Event::Fail(sample_failure()))).await.unwrap();
+    let older = "UPDATE query_requests SET execution_error = execution_error #- '{databaseError,number}'";
+    let client = world.database.client().await;
+    let written: String =
+        client.query_one("SELECT execution_error::text FROM query_requests", &[]).await.unwrap().get(0);
+    assert!(written.contains("-2147483648"), "{written}");
+    client.batch_execute(older).await.unwrap();
+    let now: String =
+        client.query_one("SELECT execution_error::text FROM query_requests", &[]).await.unwrap().get(0);
+    assert!(!now.contains("number"), "{now}");
+    let found = process.requests.find(stored.id).await.unwrap().unwrap();
+    let State::Failed { failure, .. } = found.state else { panic!("{:?}", found.state) };
+    let mut expected = sample_failure();
+    expected.database_error.as_mut().unwrap().number = None;
+    assert_eq!(*failure, expected);
 }
 
 #[tokio::test]

@@ -101,7 +101,8 @@ async fn administers(process: &Process) {
     let audit = entry("instance.database");
     process.directory.put_database(&before.id, known.as_ref(), &closed, &audit).await.unwrap();
     let outcome = SyncOutcome::Succeeded(vec![database_name("shop")]);
-    let looked = SyncAttempt { connection_revision: 1, started_at: at(0), outcome };
+    assert!(process.directory.claim_due_sync(at(0), at(60)).await.unwrap().is_some());
+    let looked = SyncAttempt { connection_revision: 1, started_at: at(0), outcome, next_at: Some(at(3_600)) };
     process.directory.record_sync(&before.id, &looked, &entry("instance.sync")).await.unwrap();
     let before = pod("payments").build();
     let after = Pod { active: false, ..before.clone() };

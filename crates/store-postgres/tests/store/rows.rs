@@ -41,6 +41,7 @@ async fn impossible_values_are_refused_by_the_tables() {
         "UPDATE query_requests SET expires_at = NULL",
         "UPDATE query_requests SET script_content = 'x'",
         "UPDATE query_requests SET database_type = 'mysql'",
+        "UPDATE query_requests SET extended_json = 'shell'",
         "UPDATE query_requests SET lost_at = now()",
         "UPDATE jobs SET status = 'running'",
         "UPDATE jobs SET attempts = 2 WHERE kind = 'execute_request'",

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use domain::execution::{Credentials, ExecutionOrder, ExecutionReport, ResultChunk};
 use domain::ids::{InstanceId, RequestId};
 use domain::ports::{ExecutionError, ResultSink, SinkError, SubmissionReviewer, TargetExecutor};
-use domain::request::{Submission, SubmissionKind};
-use domain::review::Refusal;
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::request::{ExtendedJson, Submission, SubmissionKind};
+use domain::review::{Refusal, Scope};
+use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use secrecy::SecretString;
 use target_postgres::{PostgresExecutor, PostgresReviewer};
@@ -64,7 +64,9 @@ impl Portal {
     /// Why this text may not run, if it may not.
     pub(crate) fn refusal(&self, sql: &str) -> Option<Refusal> {
         let submission = submission(sql)?;
-        self.runtime.block_on(PostgresReviewer::new().review(&submission, false)).err()
+        self.runtime
+            .block_on(PostgresReviewer::new().review(&submission, &Scope::of(&self.target, None)))
+            .err()
     }
 
     /// Runs a text as one request. `role` is the role that the suite has changed to.
@@ -95,6 +97,7 @@ impl Portal {
             submission: submission(sql).ok_or_else(|| anyhow::anyhow!("the text is no submission"))?,
             limits: self.target.limits,
             read_only: false,
+            extended_json: ExtendedJson::default(),
         })
     }
 }
@@ -131,6 +134,7 @@ fn target(port: u16) -> anyhow::Result<Target> {
         description: None,
         host: "127.0.0.1".to_owned(),
         port,
+        connection_options: None,
         tls: TlsMode::Disable,
         credentials: CredentialRef { source: CredentialSourceKind::Env, reference: "X".to_owned() },
         connection_revision: 1,
@@ -138,6 +142,7 @@ fn target(port: u16) -> anyhow::Result<Target> {
         active: true,
         read_only: false,
         allow_privileged_role: true,
+        admits: Admits::default(),
         search_path: None,
         limits,
         approvals_needed: 1,

@@ -8,6 +8,7 @@ use domain::execution::{Credentials, ExecutionOrder, Notice};
 use domain::ports::ExecutionError;
 use domain::target::{Target, TlsMode};
 use domain::text::DatabaseName;
+use domain::watch::Stoppable;
 use futures_util::TryStreamExt as _;
 use secrecy::ExposeSecret;
 use tokio_postgres::types::{ToSql, Type};
@@ -109,6 +110,12 @@ pub(crate) struct Session {
     server_process: Process,
     /// The rights beyond a database's, if the role has any.
     privileged: Option<String>,
+}
+
+impl Stoppable for Session {
+    async fn ask_to_stop(&self) {
+        self.cancel().await;
+    }
 }
 
 impl Session {

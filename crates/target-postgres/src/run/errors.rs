@@ -23,6 +23,12 @@ pub(crate) enum Broken {
     Stopped,
 }
 
+impl From<SinkError> for Broken {
+    fn from(error: SinkError) -> Self {
+        Self::Sink(error)
+    }
+}
+
 impl From<tokio_postgres::Error> for Broken {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Server(error)
@@ -85,6 +91,7 @@ impl Spot<'_> {
 /// The server's error in the requester's terms.
 pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> DatabaseError {
     DatabaseError {
+        number: None,
         code: error.code().code().to_owned(),
         severity: error.severity().to_owned(),
         message: cut(error.message()),

@@ -5,7 +5,6 @@ mod describe;
 mod errors;
 mod rendering;
 mod rows;
-mod watch;
 mod worker;
 
 use std::io;
@@ -13,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use domain::execution::{ExecutionOrder, ExecutionReport, StatementReport};
 use domain::ports::{ExecutionError, ResultSink};
+use domain::watch::Waited;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +21,10 @@ pub(crate) use self::answer::Part;
 pub(crate) use self::describe::{Prepared, TextValue};
 pub(crate) use self::errors::{Broken, Lost, Progress, Spot, unknown};
 pub(crate) use self::rendering::{Rendering, column, raw_length};
-pub(crate) use self::watch::Stop;
 pub(crate) use self::worker::{Fault, Worker, begin};
 
 use self::errors::{ends_session, of_server, unknown_on};
 use self::rows::Rows;
-use self::watch::Waited;
 use crate::connect::Session;
 use crate::sql::{Class, Statement, Text};
 use crate::value::LongNumbers;

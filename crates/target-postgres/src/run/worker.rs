@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
+use domain::watch::{ASK_AGAIN, Stop, Waited, Watch};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::error::{DbError, SqlState};
@@ -22,7 +23,6 @@ use super::errors::{
     Broken, Lost, Progress, Spot, ends_session, not_utf8, of_break, of_break_on, of_server, too_many_columns,
     unknown, unknown_on,
 };
-use super::watch::{ASK_AGAIN, Stop, Waited, Watch};
 use crate::connect::{Endpoint, Session, rows};
 use crate::value::LongNumbers;
 

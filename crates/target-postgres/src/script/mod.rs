@@ -17,6 +17,7 @@ use domain::execution::ExecutionOrder;
 use domain::ports::{ExecutionError, ScriptSession, ScriptTarget};
 use domain::script::{CallAnswer, CallError, DatabaseCall, ScriptStatement};
 use domain::target::Engine;
+use domain::watch::Stop;
 use tokio_util::sync::CancellationToken;
 
 use self::check::{Checked, check};
@@ -28,7 +29,7 @@ use self::told::{
 };
 use crate::connect::while_configuring;
 use crate::executor::PostgresExecutor;
-use crate::run::{Fault, Prepared, Progress, Stop, Worker, begin, unknown};
+use crate::run::{Fault, Prepared, Progress, Worker, begin, unknown};
 use crate::value::LongNumbers;
 
 /// Of the rows of one answer: a script reads more than that as a stream.

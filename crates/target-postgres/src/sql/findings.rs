@@ -1,7 +1,5 @@
 //! What an approver should know about a statement. Nothing here refuses anything.
 
-use std::collections::HashMap;
-
 use domain::review::{Finding, Position, Positions};
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode};
@@ -21,41 +19,6 @@ impl Place<'_> {
     pub(crate) fn finding(self, code: &str, message: String, offset: usize) -> Finding {
         Finding { code: code.to_owned(), message, position: Some(self.position(offset)) }
     }
-}
-
-/// Most findings that a review shows.
-pub(crate) const MAX_FINDINGS: usize = 100;
-
-/// Keeps to the limit, and says how many more there are. Of every sort of finding some are kept, so that many
-/// of one cannot hide one of another.
-pub(crate) fn capped(findings: Vec<Finding>) -> Vec<Finding> {
-    let more = findings.len().saturating_sub(MAX_FINDINGS);
-    if more == 0 {
-        return findings;
-    }
-    // The first of each message come first, and then the first of each code among these.
-    let mut ranked: Vec<(usize, usize, Finding)> =
-        findings.into_iter().enumerate().map(|(index, finding)| (0, index, finding)).collect();
-    for sort in
-        [|f: &Finding| (f.code.clone(), f.message.clone()), |f: &Finding| (f.code.clone(), String::new())]
-    {
-        let mut counts: HashMap<(String, String), usize> = HashMap::new();
-        for (rank, _, finding) in &mut ranked {
-            let count = counts.entry(sort(finding)).or_default();
-            *count += 1;
-            *rank = *count;
-        }
-        // Stable: those of one rank keep the order of the round before.
-        ranked.sort_by_key(|(rank, _, _)| *rank);
-    }
-    ranked.truncate(MAX_FINDINGS);
-    ranked.sort_by_key(|(_, index, _)| *index);
-    let rest = Finding {
-        code: "more_findings".to_owned(),
-        message: format!("The review found more than it shows: the above and {more} more."),
-        position: None,
-    };
-    ranked.into_iter().map(|(_, _, finding)| finding).chain([rest]).collect()
 }
 
 /// Findings from the syntax tree of a statement.

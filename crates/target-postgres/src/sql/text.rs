@@ -4,11 +4,11 @@ use std::num::NonZero;
 use std::sync::{Arc, LazyLock};
 use std::thread;
 
-use domain::review::{Effect, Finding, Position, Positions, Refusal};
+use domain::review::{Effect, Finding, Position, Positions, Refusal, capped};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::classify::classify;
-use super::findings::{Place, capped};
+use super::findings::Place;
 use super::lex::open_comment;
 use super::split::{Piece, split};
 use super::warn::of_words;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use domain::ports::{ExecutionError, SubmissionReviewer, TargetExecutor};
 use domain::request::{Submission, SubmissionKind};
+use domain::review::Scope;
+use domain::target::Admits;
 use domain::text::SubmissionText;
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig, PostgresReviewer};
 use tokio_util::sync::CancellationToken;
@@ -170,8 +172,9 @@ async fn a_cancel_is_heard_while_the_text_waits_for_its_review() {
         filename: None,
         compiled: Vec::new(),
     };
+    let scope = Scope { database: None, read_only: false, admits: Admits::default() };
     let reviews =
-        futures_util::future::join_all((0..200).map(|_| PostgresReviewer.review(&submission, false)));
+        futures_util::future::join_all((0..200).map(|_| PostgresReviewer.review(&submission, &scope)));
     let cancel = CancellationToken::new();
     let mut sink = VecSink::default();
     let order = db.order("SELECT 1");

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use domain::execution::{Credentials, ExecutionOrder, ExecutionReport, ResultChunk};
 use domain::ids::{InstanceId, RequestId};
 use domain::ports::{ExecutionError, ResultSink, SinkError, TargetExecutor};
-use domain::request::{Submission, SubmissionKind};
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::request::{ExtendedJson, Submission, SubmissionKind};
+use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -124,6 +124,7 @@ impl Db {
             },
             limits: self.target.limits,
             read_only: self.target.read_only,
+            extended_json: ExtendedJson::default(),
         }
     }
 
@@ -206,6 +207,7 @@ fn target(port: u16) -> Target {
         description: None,
         host: "127.0.0.1".to_owned(),
         port,
+        connection_options: None,
         tls: TlsMode::Disable,
         credentials: CredentialRef { source: CredentialSourceKind::Env, reference: "X".to_owned() },
         connection_revision: 1,
@@ -213,6 +215,7 @@ fn target(port: u16) -> Target {
         active: true,
         read_only: false,
         allow_privileged_role: false,
+        admits: Admits::default(),
         search_path: None,
         limits: Limits::default(),
         approvals_needed: 1,

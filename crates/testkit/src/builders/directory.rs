@@ -5,7 +5,8 @@ use std::time::Duration;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::target::{
-    CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase, TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase,
+    TlsMode,
 };
 
 use super::{database_name, display_name, email};
@@ -78,6 +79,7 @@ pub fn target(id: &str) -> TargetBuilder {
         description: None,
         host: "db.internal".to_owned(),
         port: 5432,
+        connection_options: None,
         tls: TlsMode::VerifyFull,
         credentials: CredentialRef {
             source: CredentialSourceKind::Env,
@@ -88,6 +90,7 @@ pub fn target(id: &str) -> TargetBuilder {
         active: true,
         read_only: false,
         allow_privileged_role: false,
+        admits: Admits::default(),
         search_path: None,
         limits: Limits::default(),
         approvals_needed: 1,
@@ -102,6 +105,16 @@ pub struct TargetBuilder(Target);
 impl TargetBuilder {
     pub fn engine(mut self, engine: Engine) -> Self {
         self.0.engine = engine;
+        self
+    }
+
+    pub fn connection_options(mut self, options: &str) -> Self {
+        self.0.connection_options = Some(options.to_owned());
+        self
+    }
+
+    pub fn admits(mut self, admits: Admits) -> Self {
+        self.0.admits = admits;
         self
     }
 

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::ids::{JobId, RequestId};
 use domain::request::{
-    Approver, Event, PodRef, Request, Requester, Run, RunOptions, State, StateKind, Submission,
+    Approver, Event, ExtendedJson, PodRef, Request, Requester, Run, RunOptions, State, StateKind, Submission,
     SubmissionKind, TargetRef,
 };
 use domain::review::{Effect, Finding, Position, Review};
@@ -114,6 +114,11 @@ impl RequestBuilder {
 
     pub fn not_before(mut self, moment: Timestamp) -> Self {
         self.request.options.not_before = Some(moment);
+        self
+    }
+
+    pub fn extended_json(mut self, format: ExtendedJson) -> Self {
+        self.request.options.extended_json = format;
         self
     }
 

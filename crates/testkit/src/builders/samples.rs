@@ -67,6 +67,7 @@ pub fn sample_failure() -> Failure {
         message: "The server reported an error: division by zero.".to_owned(),
         database_error: Some(DatabaseError {
             code: "22012".to_owned(),
+            number: Some(-2_147_483_648),
             severity: "ERROR".to_owned(),
             message: "division by zero".to_owned(),
             detail: Some("A “detail”.".to_owned()),

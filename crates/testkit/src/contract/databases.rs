@@ -30,7 +30,7 @@ async fn stored(w: &Scene, name: &str) -> Option<TargetDatabase> {
 async fn sync(w: &Scene, found: &[&str], second: i64) {
     let found = found.iter().map(|name| database_name(name)).collect();
     let outcome = SyncOutcome::Succeeded(found);
-    let attempt = SyncAttempt { connection_revision: 1, started_at: at(second), outcome };
+    let attempt = SyncAttempt { connection_revision: 1, started_at: at(second), outcome, next_at: None };
     let audit = entry_at("instance.sync", EntityKind::Instance, "orders-db", at(second));
     w.directory.record_sync(&orders_db().id, &attempt, &audit).await.expect("nobody was faster");
 }

@@ -32,7 +32,7 @@ async fn stored_target(w: &Scene) -> Target {
 /// A look that found one database.
 fn looked(name: &str) -> SyncAttempt {
     let outcome = SyncOutcome::Succeeded(vec![database_name(name)]);
-    SyncAttempt { connection_revision: 1, started_at: at(0), outcome }
+    SyncAttempt { connection_revision: 1, started_at: at(0), outcome, next_at: None }
 }
 
 /// The one answer that is not "somebody was faster".

@@ -78,6 +78,7 @@ pub mod script_logs;
 pub mod script_session;
 pub mod sessions;
 pub mod states;
+pub mod sync_claims;
 pub mod syncs;
 pub mod tokens;
 pub mod users;
@@ -154,6 +155,10 @@ macro_rules! store_contract {
         mod syncs {
             use super::*;
             $crate::__sync_rules!($make);
+        }
+        mod sync_claims {
+            use super::*;
+            $crate::__sync_claim_rules!($make);
         }
         mod result_store {
             use super::*;

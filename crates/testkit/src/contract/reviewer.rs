@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::ports::SubmissionReviewer;
+use domain::ports::{ScriptCheckError, SubmissionReviewer};
 use domain::request::{Submission, SubmissionKind};
-use domain::review::{Effect, Position, Refusal, Review};
+use domain::review::{Effect, Position, Refusal, Review, Scope};
+use domain::target::Admits;
 use domain::text::SubmissionText;
 
 use super::ready;
@@ -25,13 +26,19 @@ pub enum Sample {
 pub trait ReviewerHarness: Send + Sync {
     fn reviewer(&self) -> Arc<dyn SubmissionReviewer>;
 
+    /// With the commands that the text comes to, where the engine has such.
     fn submission(&self, sample: Sample) -> Submission;
 }
 
 type Harness = Arc<dyn ReviewerHarness>;
 
+/// A target that accepts nothing that not every target does, and no database yet.
+fn scope(read_only: bool) -> Scope {
+    Scope { database: None, read_only, admits: Admits::default() }
+}
+
 async fn review(h: &Harness, sample: Sample, read_only: bool) -> Result<Review, Refusal> {
-    h.reviewer().review(&h.submission(sample), read_only).await
+    h.reviewer().review(&h.submission(sample), &scope(read_only)).await
 }
 
 /// A code for programs, a sentence for people, and a place that is in the text.
@@ -57,18 +64,38 @@ fn assert_sound(text: &str, read_only: bool, outcome: &Result<Review, Refusal>) 
     }
 }
 
-/// Reviews a text that nobody would write in good faith, and looks at the verdict.
+/// The most that a look at any text may take.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Reviews a text that nobody would write in good faith, and the commands that it comes to, and looks at the verdicts.
 async fn survives(h: &Harness, text: &str) {
-    for kind in [SubmissionKind::Query, SubmissionKind::Script] {
-        for read_only in [false, true] {
-            let text = SubmissionText::parse(text).expect("it is a submission's text");
-            let submission = Submission { kind, text, filename: None, compiled: vec![] };
-            let begin = Instant::now();
-            let outcome = h.reviewer().review(&submission, read_only).await;
-            let text = submission.text.as_str();
-            assert!(begin.elapsed() < Duration::from_secs(30), "{:?} for {text:.80?}", begin.elapsed());
-            assert_sound(text, read_only, &outcome);
+    let parsed = SubmissionText::parse(text).expect("it is a submission's text");
+    let of_kind = |kind| Submission { kind, text: parsed.clone(), filename: None, compiled: vec![] };
+    verdicts_are_sound(h, &of_kind(SubmissionKind::Query)).await;
+    verdicts_are_sound(h, &of_kind(SubmissionKind::Script)).await;
+    let begin = Instant::now();
+    let compiled = h.reviewer().compile(&parsed, None).await;
+    assert!(begin.elapsed() < LONGEST, "{:?} for {text:.80?}", begin.elapsed());
+    match compiled {
+        Ok(commands) if commands.is_empty() => {}
+        Ok(compiled) => {
+            let submission = Submission { compiled, ..of_kind(SubmissionKind::Query) };
+            verdicts_are_sound(h, &submission).await;
         }
+        Err(ScriptCheckError::Refused(refusal)) => {
+            assert_says(text, &refusal.code, &refusal.message, refusal.position);
+        }
+        Err(ScriptCheckError::Unavailable { source }) => panic!("{source} for {text:.80?}"),
+    }
+}
+
+async fn verdicts_are_sound(h: &Harness, submission: &Submission) {
+    let text = submission.text.as_str();
+    for read_only in [false, true] {
+        let begin = Instant::now();
+        let outcome = h.reviewer().review(submission, &scope(read_only)).await;
+        assert!(begin.elapsed() < LONGEST, "{:?} for {text:.80?}", begin.elapsed());
+        assert_sound(text, read_only, &outcome);
     }
 }
 
@@ -138,7 +165,7 @@ rules! { ($) __reviewer_rules in reviewer, harness: Harness => ready;
         let submission = h.submission(Sample::Writes);
         let reviews = (0..20).map(|n| {
             let (reviewer, submission) = (h.reviewer(), submission.clone());
-            tokio::spawn(async move { reviewer.review(&submission, n % 2 == 1).await.is_ok() })
+            tokio::spawn(async move { reviewer.review(&submission, &scope(n % 2 == 1)).await.is_ok() })
         });
         for (n, review) in reviews.collect::<Vec<_>>().into_iter().enumerate() {
             assert_eq!(review.await.expect("no panic"), n % 2 == 0);

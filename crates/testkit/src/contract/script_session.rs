@@ -16,7 +16,7 @@ use super::ready;
 /// [`ScriptSessionHarness::written_rows`] counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ScriptSample {
-    /// Returns so many rows, `[1]`, `[2]` and so on.
+    /// Returns so many rows: [`ScriptSessionHarness::row`] of 1, 2 and so on.
     Read(u32),
     /// Writes one row.
     Write,
@@ -37,6 +37,11 @@ pub trait ScriptSessionHarness: Send + Sync {
     fn order(&self, limits: Limits, read_only: bool) -> ExecutionOrder;
 
     fn text(&self, sample: ScriptSample) -> String;
+
+    /// How the row with this number looks in an answer.
+    fn row(&self, number: u32) -> String {
+        format!("[{number}]")
+    }
 
     /// How many rows took effect, as another session of the target sees it.
     async fn written_rows(&self) -> u64;
@@ -93,8 +98,8 @@ fn lines(answer: &CallAnswer) -> Vec<String> {
     lines
 }
 
-fn numbers(range: std::ops::RangeInclusive<u32>) -> Vec<String> {
-    range.map(|n| format!("[{n}]")).collect()
+fn rows(h: &Harness, range: std::ops::RangeInclusive<u32>) -> Vec<String> {
+    range.map(|number| h.row(number)).collect()
 }
 
 /// Stops a call that would take a minute, and tells how the session has ended.
@@ -129,7 +134,7 @@ rules! { ($) __script_session_rules in script_session, harness: Harness => ready
     async fn a_query_takes_effect_by_itself_and_its_rows_arrive_in_order(h) {
         let mut script = Script::new(&h).await;
         let answer = script.query(ScriptSample::Read(3)).await.expect("it reads");
-        assert_eq!((lines(&answer), answer.done, answer.committed), (numbers(1..=3), true, false));
+        assert_eq!((lines(&answer), answer.done, answer.committed), (rows(&h, 1..=3), true, false));
         assert!(script.query(ScriptSample::Write).await.expect("it writes").committed);
         assert_eq!(h.written_rows().await, 1);
         script.close().await;
@@ -240,7 +245,7 @@ rules! { ($) __script_session_rules in script_session, harness: Harness => ready
                 break;
             }
         }
-        assert_eq!(seen, numbers(1..=2_500));
+        assert_eq!(seen, rows(&h, 1..=2_500));
         script.query(ScriptSample::Write).await.expect("it goes on");
         script.close().await;
     }

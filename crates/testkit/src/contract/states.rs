@@ -1,7 +1,7 @@
 //! `RequestStore` and `JobQueue`: every state comes back as it was stored.
 
 use domain::execution::PreviewRow;
-use domain::request::{Event, Request, StateKind};
+use domain::request::{Event, ExtendedJson, Request, StateKind};
 use domain::target::Limits;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ fn rich() -> RequestBuilder {
         .approvals_needed(2)
         .approval_ttl(Duration::from_secs(7_201))
         .not_before(at(5))
+        .extended_json(ExtendedJson::Canonical)
         .created_at(at(0) + chrono::TimeDelta::microseconds(123_457))
 }
 

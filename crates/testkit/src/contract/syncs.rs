@@ -34,7 +34,7 @@ async fn attempt(
     outcome: &SyncOutcome,
     started_at: Timestamp,
 ) -> Result<SyncChanges, DirectoryError> {
-    let attempt = SyncAttempt { connection_revision, started_at, outcome: outcome.clone() };
+    let attempt = SyncAttempt { connection_revision, started_at, outcome: outcome.clone(), next_at: None };
     let over = started_at + chrono::TimeDelta::minutes(1);
     let audit = entry_at("instance.sync", EntityKind::Instance, "orders-db", over);
     w.directory.record_sync(&orders_db().id, &attempt, &audit).await
@@ -158,7 +158,7 @@ rules! { ($) __sync_rules in syncs, stores: Stores => Scene::set_up;
             let directory = w.directory.clone();
             let audit = entry_at("instance.sync", EntityKind::Instance, "orders-db", at(10));
             let outcome = SyncOutcome::Succeeded(names(&["shop", "zoo"]));
-            let attempt = SyncAttempt { connection_revision: 1, started_at: at(10), outcome };
+            let attempt = SyncAttempt { connection_revision: 1, started_at: at(10), outcome, next_at: None };
             async move { directory.record_sync(&orders_db().id, &attempt, &audit).await }
         })
         .await;
@@ -198,7 +198,7 @@ rules! { ($) __sync_rules in syncs, stores: Stores => Scene::set_up;
             let directory = w.directory.clone();
             let second = i64::try_from(number).expect("it is small");
             let outcome = SyncOutcome::Succeeded(names(&[&format!("found-{second}")]));
-            let attempt = SyncAttempt { connection_revision: 1, started_at: at(second), outcome };
+            let attempt = SyncAttempt { connection_revision: 1, started_at: at(second), outcome, next_at: None };
             let audit = entry_at("instance.sync", EntityKind::Instance, "orders-db", at(100));
             async move { directory.record_sync(&orders_db().id, &attempt, &audit).await }
         })

@@ -1,4 +1,4 @@
-//! An executor that plays what it was told, and a reviewer.
+//! An executor that plays what it was told.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::execution::{Column, ExecutionOrder, ExecutionReport, ResultChunk, StatementReport};
-use domain::ports::{ExecutionError, ResultSink, SubmissionReviewer, TargetExecutor};
-use domain::request::Submission;
-use domain::review::{Effect, Refusal, Review};
+use domain::ports::{ExecutionError, ResultSink, TargetExecutor};
 use domain::target::{Engine, Limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -196,50 +194,4 @@ fn report(rows: &[String], kept: usize) -> ExecutionReport {
         truncated: kept < rows.len(),
     };
     ExecutionReport { statements: vec![statement], notices: vec![], duration: Duration::from_millis(5) }
-}
-
-/// A reviewer that takes everything for one reading statement, until it is told otherwise. What changes
-/// something is refused on a read-only target.
-#[derive(Debug)]
-pub struct FakeReviewer {
-    engine: Engine,
-    answer: Mutex<Result<Review, Refusal>>,
-}
-
-impl FakeReviewer {
-    pub fn new(engine: Engine) -> Self {
-        let review = Review { effect: Effect::Read, statements: 1, findings: vec![] };
-        Self { engine, answer: Mutex::new(Ok(review)) }
-    }
-
-    pub fn answers(&self, review: Review) {
-        *lock(&self.answer) = Ok(review);
-    }
-
-    pub fn refuses(&self, code: &str, message: &str) {
-        let refusal = Refusal { code: code.to_owned(), message: message.to_owned(), position: None };
-        *lock(&self.answer) = Err(refusal);
-    }
-}
-
-impl Default for FakeReviewer {
-    fn default() -> Self {
-        Self::new(Engine::Postgresql)
-    }
-}
-
-#[async_trait]
-impl SubmissionReviewer for FakeReviewer {
-    fn engine(&self) -> Engine {
-        self.engine
-    }
-
-    async fn review(&self, _submission: &Submission, read_only: bool) -> Result<Review, Refusal> {
-        let review = lock(&self.answer).clone()?;
-        if read_only && review.effect != Effect::Read {
-            let message = "The target is read-only.".to_owned();
-            return Err(Refusal { code: "read_only".to_owned(), message, position: None });
-        }
-        Ok(review)
-    }
 }

@@ -4,15 +4,17 @@ mod clock;
 mod executor;
 mod inspector;
 mod notifier;
+mod reviewer;
 mod script_runner;
 mod script_target;
 mod security;
 mod sink;
 
 pub use clock::{FakeClock, SequentialIds, SequentialSecrets};
-pub use executor::{FakeExecutor, FakeReviewer, Script};
+pub use executor::{FakeExecutor, Script};
 pub use inspector::FakeInspector;
 pub use notifier::RecordingNotifier;
+pub use reviewer::FakeReviewer;
 pub use script_runner::{FakeScriptRunner, Play};
 pub use script_target::FakeScriptTarget;
 pub use security::{FakeCredentials, FakeTokens, PlainPasswords};

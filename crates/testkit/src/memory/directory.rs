@@ -98,6 +98,9 @@ impl Directory for InMemoryStore {
             }
             check_pods(world, &after.pods)?;
             let after = Target { pods: sorted(&after.pods), ..after.clone() };
+            if (after.bound_revision, after.active) != (before.bound_revision, before.active) {
+                world.next_syncs.remove(&before.id);
+            }
             world.targets.insert(before.id.clone(), after);
             world.audit.push(audit.clone());
             Ok(())
@@ -143,6 +146,23 @@ impl Directory for InMemoryStore {
         self.atomically(|world| Ok(world.syncs.get(id).cloned()))
     }
 
+    async fn claim_due_sync(&self, now: Timestamp, next: Timestamp) -> Result<Option<Target>, StoreError> {
+        self.atomically(|world| {
+            let due_at = |target: &Target| world.next_syncs.get(&target.id).copied();
+            let due = world
+                .targets
+                .values()
+                .filter(|target| target.active && target.credentials_bound())
+                .filter(|target| due_at(target).is_none_or(|at| at <= now))
+                .min_by_key(|target| due_at(target))
+                .cloned();
+            if let Some(target) = &due {
+                world.next_syncs.insert(target.id.clone(), next);
+            }
+            Ok(due)
+        })
+    }
+
     async fn record_sync(
         &self,
         id: &InstanceId,
@@ -163,6 +183,9 @@ impl Directory for InMemoryStore {
                 SyncOutcome::Failed(error) => (SyncChanges::default(), Some(error.clone())),
             };
             world.syncs.insert(id.clone(), LastSync { at: began, error });
+            if let Some(next) = attempt.next_at {
+                world.next_syncs.insert(id.clone(), next);
+            }
             world.audit.push(attempt.on_trail(audit, &changes));
             Ok(changes)
         })

@@ -126,6 +126,8 @@ pub(super) struct World {
     pub(super) targets: BTreeMap<InstanceId, Target>,
     pub(super) databases: BTreeMap<InstanceId, BTreeMap<DatabaseName, TargetDatabase>>,
     pub(super) syncs: BTreeMap<InstanceId, LastSync>,
+    /// When the next look at a target is due. None is: at once.
+    pub(super) next_syncs: BTreeMap<InstanceId, Timestamp>,
 }
 
 /// A role as an installation may define it.
@@ -158,6 +160,7 @@ impl Default for World {
             targets: BTreeMap::new(),
             databases: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            next_syncs: BTreeMap::new(),
         }
     }
 }

@@ -8,7 +8,9 @@ use super::{Act, Administration, AdministrationError, Authority};
 use crate::audit::{Entity, EntityKind};
 use crate::ids::{InstanceId, PodId};
 use crate::ports::DirectoryError;
-use crate::target::{DatabaseChange, LastSync, Target, TargetChange, TargetDatabase, TlsMode};
+use crate::target::{
+    Admits, DatabaseChange, Engine, LastSync, MongoAddress, Target, TargetChange, TargetDatabase, TlsMode,
+};
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
 
@@ -21,6 +23,8 @@ pub struct NewTarget {
 
 /// Longest description of a target, a POD or a database, in characters.
 const MAX_DESCRIPTION: usize = 2_000;
+/// Longest list of a MongoDB target's hosts, and longest list of its options, in bytes.
+const MAX_HOSTS: usize = 2_000;
 const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 const MAX_APPROVAL_TTL: Duration = Duration::from_hours(365 * 24);
 const MAX_ROWS: u64 = 1_000_000_000;
@@ -153,10 +157,13 @@ impl Administration {
 fn on_trail(target: &Target) -> Value {
     json!({
         "name": target.name.as_str(), "type": target.engine.as_str(), "description": target.description,
-        "host": target.host, "port": target.port, "tls": target.tls.as_str(),
+        "host": target.host, "port": target.port, "connectionOptions": target.connection_options,
+        "tls": target.tls.as_str(),
         "credentialSource": target.credentials.source.as_str(), "credentialReference": target.credentials.reference,
         "connectionRevision": target.connection_revision, "credentialsBound": target.credentials_bound(),
         "active": target.active, "readOnly": target.read_only, "allowPrivilegedRole": target.allow_privileged_role,
+        "allowOtherDatabases": target.admits.other_databases,
+        "allowServerJavascript": target.admits.server_javascript,
         "searchPath": target.search_path,
         "limits": {
             "timeoutMs": milliseconds(target.limits.timeout), "lockTimeoutMs": milliseconds(target.limits.lock_timeout),
@@ -180,17 +187,12 @@ fn milliseconds(duration: Duration) -> u64 {
 
 fn check(target: &Target) -> Result<(), AdministrationError> {
     let invalid = |field, message: &str| Err(AdministrationError::invalid(field, message));
-    let host_ok = !target.host.is_empty()
-        && target.host.len() <= 253
-        && target.host.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '@' | '?' | '\'' | '"'));
-    if !host_ok {
-        return invalid("connection.host", "must be one host name or address");
-    }
     if target.port == 0 {
         return invalid("connection.port", "must be 1 to 65535");
     }
-    if target.host.starts_with('/') && target.tls != TlsMode::Disable {
-        return invalid("connection.tls", "must be disable for a Unix socket");
+    match target.engine {
+        Engine::Postgresql => check_postgresql(target)?,
+        Engine::Mongodb => check_mongodb(target)?,
     }
     let reference = &target.credentials.reference;
     if reference.trim().is_empty() || reference.len() > 512 || reference.chars().any(char::is_control) {
@@ -198,10 +200,6 @@ fn check(target: &Target) -> Result<(), AdministrationError> {
             "connection.credentialReference",
             "must be 1 to 512 bytes without control characters",
         );
-    }
-    let path = target.search_path.as_deref();
-    if path.is_some_and(|path| path.len() > 1_000 || path.chars().any(char::is_control)) {
-        return invalid("searchPath", "must be at most 1,000 bytes without control characters");
     }
     if target.approvals_needed == 0 {
         return invalid("approvalsNeeded", "must be at least 1");
@@ -223,6 +221,60 @@ fn check(target: &Target) -> Result<(), AdministrationError> {
         return invalid("limits.maxBytes", "must be 1 byte to 1 TiB");
     }
     check_description(target.description.as_deref())
+}
+
+fn check_postgresql(target: &Target) -> Result<(), AdministrationError> {
+    let invalid = |field, message: &str| Err(AdministrationError::invalid(field, message));
+    let host_ok = !target.host.is_empty()
+        && target.host.len() <= 253
+        && target.host.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '@' | '?' | '\'' | '"'));
+    if !host_ok {
+        return invalid("connection.host", "must be one host name or address");
+    }
+    if target.host.starts_with('/') && target.tls != TlsMode::Disable {
+        return invalid("connection.tls", "must be disable for a Unix socket");
+    }
+    let path = target.search_path.as_deref();
+    if path.is_some_and(|path| path.len() > 1_000 || path.chars().any(char::is_control)) {
+        return invalid("searchPath", "must be at most 1,000 bytes without control characters");
+    }
+    let Admits { other_databases, server_javascript } = target.admits;
+    let for_mongodb = [
+        ("connection.options", target.connection_options.is_some()),
+        ("allowOtherDatabases", other_databases),
+        ("allowServerJavascript", server_javascript),
+    ];
+    match for_mongodb.into_iter().find(|(_, given)| *given) {
+        Some((field, _)) => invalid(field, "is for mongodb instances only"),
+        None => Ok(()),
+    }
+}
+
+fn check_mongodb(target: &Target) -> Result<(), AdministrationError> {
+    let invalid = |field, message: &str| Err(AdministrationError::invalid(field, message));
+    if target.host.len() > MAX_HOSTS {
+        return invalid("connection.host", "must be at most 2,000 bytes long");
+    }
+    // The hosts by themselves first, so that the complaint names the field that it is about.
+    for (field, options) in
+        [("connection.host", None), ("connection.options", target.connection_options.as_deref())]
+    {
+        if let Err(error) = MongoAddress::parse(&target.host, target.port, options) {
+            return invalid(field, &error.to_string());
+        }
+    }
+    if target.connection_options.as_ref().is_some_and(|options| options.len() > MAX_HOSTS) {
+        return invalid("connection.options", "must be at most 2,000 bytes long");
+    }
+    if target.tls == TlsMode::VerifyCa {
+        let message = "must be verify-full, require or disable for mongodb: whoever checks the certificate checks the \
+                       host name, too";
+        return invalid("connection.tls", message);
+    }
+    match target.search_path {
+        Some(_) => invalid("searchPath", "is for postgresql instances only"),
+        None => Ok(()),
+    }
 }
 
 /// Descriptions are for people: any text, but no NUL, which the portal's database cannot keep.

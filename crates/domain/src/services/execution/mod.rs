@@ -215,6 +215,7 @@ impl ExecutionWorker {
             database: request.target.database.clone(),
             credentials,
             submission: request.submission,
+            extended_json: request.options.extended_json,
             limits: request.limits,
             read_only: request.target.read_only || target.read_only,
             target,

@@ -55,6 +55,8 @@ impl Scripts {
         };
         let script = ScriptOrder {
             request: order.request,
+            engine: order.target.engine,
+            database: order.database.clone(),
             text: order.submission.text.clone(),
             limits: order.limits,
             read_only: order.read_only,

@@ -7,6 +7,7 @@
 use super::Submit;
 use crate::digest::{Digest, Encoder};
 use crate::ids::{PodId, RequestId};
+use crate::request::ExtendedJson;
 use crate::text::Remark;
 
 /// These name the encodings; a change of the fields below needs a new value here.
@@ -25,6 +26,9 @@ pub(super) fn of_submission(submit: &Submit) -> Digest {
     encoder.optional(filename.as_deref());
     encoder.optional(comments.as_ref().map(Remark::as_str));
     encoder.optional_time(options.not_before);
+    if options.extended_json != ExtendedJson::default() {
+        encoder.text(options.extended_json.as_str());
+    }
     encoder.finish()
 }
 
@@ -55,7 +59,10 @@ mod tests {
             text: SubmissionText::parse("return 1").unwrap(),
             filename: Some("fix.js".to_owned()),
             comments: Some(Remark::parse("Please.").unwrap()),
-            options: RunOptions { not_before: chrono::DateTime::from_timestamp(1_700_000_000, 5_000) },
+            options: RunOptions {
+                not_before: chrono::DateTime::from_timestamp(1_700_000_000, 5_000),
+                ..RunOptions::default()
+            },
         };
         let plain = Submit {
             pod: None,

@@ -1,10 +1,11 @@
 //! What is asked for when something is submitted or changed, and why it may be refused.
 
+use crate::Timestamp;
 use crate::ids::{InstanceId, PodId};
 use crate::policy::Denied;
-use crate::ports::StoreError;
-use crate::request::{Request, RunOptions, SubmissionKind};
-use crate::review::Refusal;
+use crate::ports::{ScriptCheckError, StoreError};
+use crate::request::{ExtendedJson, Request, RunOptions, Submission, SubmissionKind};
+use crate::review::{Refusal, Review};
 use crate::services::requests::RequestError;
 use crate::text::{DatabaseName, Remark, SubmissionText};
 
@@ -50,11 +51,27 @@ pub enum SubmitError {
     /// As many scripts of the person are being looked at as one person may have looked at.
     #[error("other scripts of the person are still being checked")]
     TooManyChecks,
-    /// No process could be had to look at a script.
+    /// No process could be had to look at a script, or at a text that has to be evaluated.
     #[error("scripts cannot be checked now")]
     ScriptsUnavailable { source: Box<dyn std::error::Error + Send + Sync> },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ScriptCheckError> for SubmitError {
+    fn from(error: ScriptCheckError) -> Self {
+        match error {
+            ScriptCheckError::Refused(refusal) => Self::Refused(refusal),
+            ScriptCheckError::Unavailable { source } => Self::ScriptsUnavailable { source },
+        }
+    }
+}
+
+/// What a look at a submission gave: what would run, and what there is to say about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Looked {
+    pub submission: Submission,
+    pub review: Review,
 }
 
 /// A submission that is stored.
@@ -72,7 +89,9 @@ pub struct Changes {
     pub text: Option<SubmissionText>,
     /// `Some(None)` removes the comments.
     pub comments: Option<Option<Remark>>,
-    pub options: Option<RunOptions>,
+    /// `Some(None)` removes the earliest time.
+    pub not_before: Option<Option<Timestamp>>,
+    pub extended_json: Option<ExtendedJson>,
 }
 
 /// Why a request was not changed or submitted again.

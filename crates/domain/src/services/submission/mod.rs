@@ -13,22 +13,21 @@ use crate::lifecycle::{submission_audit, transition};
 use crate::pod::Pod;
 use crate::policy::{self, RequestAction};
 use crate::ports::{
-    Clock, Directory, Earlier, IdGenerator, RequestStore, ScriptCheckError, ScriptRunner, StoreError,
-    SubmissionReviewer,
+    Clock, Directory, Earlier, IdGenerator, RequestStore, ScriptRunner, StoreError, SubmissionReviewer,
 };
 use crate::request::{
-    Edit, Effect, Event, NotificationKind, PodRef, Request, Requester, State, Submission, SubmissionKind,
-    TargetRef,
+    Edit, Effect, Event, ExtendedJson, NotificationKind, PodRef, Request, Requester, RunOptions, State,
+    Submission, SubmissionKind, TargetRef,
 };
-use crate::review::Review;
+use crate::review::{Review, Scope};
 use crate::script;
 use crate::services::requests::RequestError;
 use crate::target::{Engine, Target};
-use crate::text::SubmissionText;
+use crate::text::{DatabaseName, SubmissionText};
 use crate::user::{Actor, Origin, Permission};
 
 pub use checks::ScriptChecks;
-pub use input::{ChangeError, Changes, FieldError, Submit, SubmitError, Submitted};
+pub use input::{ChangeError, Changes, FieldError, Looked, Submit, SubmitError, Submitted};
 
 /// A submission that may be stored, with what was found on the way.
 struct Accepted {
@@ -163,7 +162,10 @@ impl Submissions {
             text: changes.text.unwrap_or(old.text),
             filename: old.filename,
             comments: changes.comments.unwrap_or_else(|| request.comments.clone()),
-            options: changes.options.unwrap_or_else(|| request.options.clone()),
+            options: RunOptions {
+                not_before: changes.not_before.unwrap_or(request.options.not_before),
+                extended_json: changes.extended_json.unwrap_or(request.options.extended_json),
+            },
         };
         let Accepted { target, submission, review, .. } = self.accept(actor, &submit).await?;
         let edit = Edit {
@@ -186,14 +188,16 @@ impl Submissions {
         &self,
         actor: &Actor,
         instance: &InstanceId,
+        database: Option<DatabaseName>,
         kind: SubmissionKind,
         text: SubmissionText,
-    ) -> Result<Review, SubmitError> {
+    ) -> Result<Looked, SubmitError> {
         policy::permission(actor, Permission::SubmitRequests)?;
         let mut errors = vec![];
         let target = self.usable_target(actor, instance, &mut errors).await?;
         let Some(target) = target else { return Err(SubmitError::Fields(errors)) };
-        self.review(actor, &target, &Submission { kind, text, filename: None, compiled: vec![] }).await
+        let submission = Submission { kind, text, filename: None, compiled: vec![] };
+        self.look(actor, &target, database, submission).await
     }
 
     /// Looks at everything that a submission, new or changed, has to pass.
@@ -206,27 +210,40 @@ impl Submissions {
             filename: submit.filename.clone(),
             compiled: vec![],
         };
-        let review = self.review(actor, &target, &submission).await?;
+        let Looked { submission, review } =
+            self.look(actor, &target, Some(submit.database.clone()), submission).await?;
         Ok(Accepted { target, pod, submission, review })
     }
 
-    async fn review(
+    /// Compiles a query where its engine asks for that, and reviews what would run.
+    async fn look(
         &self,
         actor: &Actor,
         target: &Target,
-        submission: &Submission,
-    ) -> Result<Review, SubmitError> {
+        database: Option<DatabaseName>,
+        submission: Submission,
+    ) -> Result<Looked, SubmitError> {
         let Some(reviewer) = self.reviewers.get(&target.engine) else {
             let message =
                 format!("is a {} instance, which this portal cannot run yet", target.engine.as_str());
             return Err(SubmitError::Fields(vec![FieldError::new("instanceId", message)]));
         };
-        match submission.kind {
-            SubmissionKind::Query => {
-                reviewer.review(submission, target.read_only).await.map_err(SubmitError::Refused)
-            }
-            SubmissionKind::Script => self.review_script(actor, target, submission).await,
+        if submission.kind == SubmissionKind::Script {
+            let review = self.review_script(actor, target, &submission).await?;
+            return Ok(Looked { submission, review });
         }
+        let submission = match target.engine {
+            Engine::Postgresql => submission,
+            Engine::Mongodb => {
+                // Held until the text is evaluated, however that ends.
+                let _permit = self.checks.begin(actor.user).ok_or(SubmitError::TooManyChecks)?;
+                let compiled = reviewer.compile(&submission.text, database.as_ref()).await?;
+                Submission { compiled, ..submission }
+            }
+        };
+        let scope = Scope::of(target, database);
+        let review = reviewer.review(&submission, &scope).await.map_err(SubmitError::Refused)?;
+        Ok(Looked { submission, review })
     }
 
     async fn review_script(
@@ -241,11 +258,8 @@ impl Submissions {
         };
         // Held until the check is over, however it ends.
         let _permit = self.checks.begin(actor.user).ok_or(SubmitError::TooManyChecks)?;
-        match runner.check(&submission.text).await {
-            Ok(()) => Ok(script::review(target.read_only)),
-            Err(ScriptCheckError::Refused(refusal)) => Err(SubmitError::Refused(refusal)),
-            Err(ScriptCheckError::Unavailable { source }) => Err(SubmitError::ScriptsUnavailable { source }),
-        }
+        runner.check(&submission.text).await?;
+        Ok(script::review(target))
     }
 
     /// The target, when the person may use it now. One that they may not see is told from a missing one by nothing.
@@ -278,6 +292,11 @@ impl Submissions {
                 let message =
                     "is not an active database of this instance; GET /api/instances/{id}/dbs lists those";
                 errors.push(FieldError::new("databaseName", message));
+            }
+            if target.engine == Engine::Postgresql && submit.options.extended_json != ExtendedJson::default()
+            {
+                let message = "is for mongodb instances only; the values of postgresql have one form in JSON";
+                errors.push(FieldError::new("extendedJson", message));
             }
         }
         let pod = match submit.pod.as_ref().or(actor.pod.as_ref()) {

@@ -28,17 +28,17 @@ use super::World;
 const PASSWORD: &str = "not-for-your-eyes";
 const USERNAME: &str = "portal-role";
 
-struct Lab {
-    world: World,
+pub(super) struct Lab {
+    pub(super) world: World,
     credentials: Arc<FakeCredentials>,
-    inspector: Arc<FakeInspector>,
-    connections: Connections,
+    pub(super) inspector: Arc<FakeInspector>,
+    pub(super) connections: Connections,
     root: Actor,
 }
 
 impl Lab {
     /// Only `orders-db` has credentials.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = World::new();
         let credentials = Arc::new(FakeCredentials::default().with("TARGET_ORDERS-DB", USERNAME, PASSWORD));
         let inspector = Arc::new(FakeInspector::default());
@@ -60,7 +60,7 @@ impl Lab {
         self.connections.test(&Authority::Person(&self.root), &instance_id(id), Origin::default()).await
     }
 
-    async fn sync(&self, id: &str) -> Result<SyncReport, ConnectionError> {
+    pub(super) async fn sync(&self, id: &str) -> Result<SyncReport, ConnectionError> {
         self.connections.sync(&Authority::Person(&self.root), &instance_id(id), Origin::default()).await
     }
 
@@ -69,12 +69,12 @@ impl Lab {
         report.outcome.expect_err("it has to fail")
     }
 
-    async fn known(&self) -> Vec<TargetDatabase> {
+    pub(super) async fn known(&self) -> Vec<TargetDatabase> {
         let known = Directory::databases(&self.world.store, &instance_id("orders-db")).await;
         known.expect("the store answers")
     }
 
-    async fn last_sync(&self) -> Option<LastSync> {
+    pub(super) async fn last_sync(&self) -> Option<LastSync> {
         let last = Directory::last_sync(&self.world.store, &instance_id("orders-db")).await;
         last.expect("the store answers")
     }
@@ -168,7 +168,8 @@ impl TargetInspector for SlowInspector {
             }
             Meanwhile::AnotherLookBeginsAndIsNoted => {
                 let outcome = SyncOutcome::Succeeded(vec![database_name("newer")]);
-                let attempt = SyncAttempt { connection_revision: 1, started_at: at(5), outcome };
+                let attempt =
+                    SyncAttempt { connection_revision: 1, started_at: at(5), outcome, next_at: None };
                 let audit = AuditEntry {
                     user: None,
                     action: "instance.sync".to_owned(),
@@ -302,6 +303,31 @@ async fn the_server_is_looked_at_by_a_known_active_database_or_by_the_usual_one(
     assert_eq!(by, [database(), database_name("postgres")]);
 }
 
+/// Without this a list would stay as it is for ever once its first database is gone from the server.
+#[tokio::test]
+async fn a_known_database_that_is_gone_from_the_server_does_not_keep_the_portal_from_looking() {
+    let lab = Lab::new();
+    for number in 0..9 {
+        let id = instance_id("orders-db");
+        lab.world.store.put_database(&id, &target_database(&format!("gone-{number}")));
+    }
+    let gone =
+        || ExecutionError::Database(DatabaseError { code: "3D000".to_owned(), ..DatabaseError::default() });
+    for _ in 0..5 {
+        lab.inspector.fails(gone());
+    }
+    let report = lab.test("orders-db").await.expect("it was tried");
+    report.outcome.expect("the usual database is there");
+    let by: Vec<String> = lab.inspector.looks().into_iter().map(|(_, name, _)| name.to_string()).collect();
+    assert_eq!(by, ["gone-0", "gone-1", "gone-2", "gone-3", "gone-4", "postgres"]);
+    assert_eq!(lab.credentials.fetched().len(), 1, "once for all of them");
+
+    // What tells nothing of the database ends the look.
+    lab.inspector.fails(ExecutionError::Unavailable { source: source("no route") });
+    assert_eq!(lab.failure().await.code, "unavailable");
+    assert_eq!(lab.inspector.looks().len(), by.len() + 1);
+}
+
 #[tokio::test]
 async fn every_failure_of_a_connection_has_its_code_and_its_sentence() {
     let lab = Lab::new();
@@ -326,6 +352,10 @@ async fn every_failure_of_a_connection_has_its_code_and_its_sentence() {
     ];
     let count = cases.len();
     for (error, (code, message)) in cases {
+        if let ExecutionError::Database(error) = &error {
+            // By the usual database, too.
+            lab.inspector.fails(ExecutionError::Database(error.clone()));
+        }
         lab.inspector.fails(error);
         assert_eq!(lab.failure().await, Failed { code, message: message.to_owned() });
         let entry = lab.world.store.audit_entries().pop().expect("it is on the trail");

@@ -6,7 +6,7 @@ use domain::idempotency::{IdempotencyKey, KEPT_FOR};
 use domain::ids::RequestId;
 use domain::policy::Denied;
 use domain::ports::{Clock, StoreError};
-use domain::request::{RunOptions, SubmissionKind};
+use domain::request::{ExtendedJson, RunOptions, SubmissionKind};
 use domain::services::{ChangeError, Submit, SubmitError, Submitted};
 use domain::text::SubmissionText;
 use domain::user::{Actor, Origin, Permission, roles};
@@ -82,10 +82,12 @@ async fn every_choice_of_the_requester_makes_another_submission() {
         pod: Some(pod_id("payments")),
         filename: Some("fix.js".to_owned()),
         comments: Some(remark("Please.")),
-        options: RunOptions { not_before: Some(at(60)) },
+        options: RunOptions { not_before: Some(at(60)), ..RunOptions::default() },
         ..query()
     };
     desk.send(full.clone(), "key").await.expect("it fits");
+    let relaxed = RunOptions::default;
+    let canonical = RunOptions { extended_json: ExtendedJson::Canonical, ..full.options.clone() };
     let others = [
         ("instance", Submit { instance: instance_id("ledger-db"), ..full.clone() }),
         ("database", Submit { database: database_name("archive"), ..full.clone() }),
@@ -98,7 +100,8 @@ async fn every_choice_of_the_requester_makes_another_submission() {
         ("no file", Submit { filename: None, ..full.clone() }),
         ("comments", Submit { comments: Some(remark("Soon.")), ..full.clone() }),
         ("no comments", Submit { comments: None, ..full.clone() }),
-        ("time", Submit { options: RunOptions { not_before: Some(at(61)) }, ..full.clone() }),
+        ("time", Submit { options: RunOptions { not_before: Some(at(61)), ..relaxed() }, ..full.clone() }),
+        ("format", Submit { options: canonical, ..full.clone() }),
         ("no time", Submit { options: RunOptions::default(), ..full.clone() }),
     ];
     for (name, other) in others {

@@ -6,8 +6,8 @@ use domain::idempotency::IdempotencyKey;
 use domain::policy::Denied;
 use domain::ports::ScriptRunner;
 use domain::request::{Event, StateKind, SubmissionKind};
-use domain::review::{Effect, Position, Review};
-use domain::services::{ChangeError, Changes, Submit, SubmitError};
+use domain::review::{Effect, Position};
+use domain::services::{ChangeError, Changes, Looked, Submit, SubmitError};
 use domain::target::Engine;
 use domain::text::SubmissionText;
 use domain::user::{Actor, Origin, roles};
@@ -103,7 +103,7 @@ async fn a_portal_that_runs_no_scripts_takes_none() {
     let expected = ["submissionType is script, and this portal runs no scripts"];
     assert_eq!(desk.field_errors(&ada(), script()).await, expected);
     let kind = SubmissionKind::Script;
-    let error = desk.submissions.check(&ada(), &instance_id("orders-db"), kind, text("1")).await;
+    let error = desk.submissions.check(&ada(), &instance_id("orders-db"), None, kind, text("1")).await;
     assert!(matches!(error, Err(SubmitError::Fields(_))), "{error:?}");
 }
 
@@ -126,8 +126,8 @@ async fn nobody_makes_the_portal_look_at_a_script_that_they_may_not_submit() {
     scripts.refused(Submit { instance: instance_id("ledger-db"), ..script() }).await;
     let kind = SubmissionKind::Script;
     let submissions = &scripts.desk.submissions;
-    submissions.check(&viewer, &instance_id("orders-db"), kind, text("1")).await.expect_err("not her");
-    submissions.check(&ada(), &instance_id("ledger-db"), kind, text("1")).await.expect_err("not there");
+    submissions.check(&viewer, &instance_id("orders-db"), None, kind, text("1")).await.expect_err("not her");
+    submissions.check(&ada(), &instance_id("ledger-db"), None, kind, text("1")).await.expect_err("not there");
     assert_eq!(scripts.runner.checked(), Vec::<String>::new());
 }
 
@@ -136,9 +136,10 @@ async fn a_check_says_what_a_submission_would_be_told() {
     let scripts = ScriptDesk::new();
     let check = async || {
         let kind = SubmissionKind::Script;
-        scripts.desk.submissions.check(&ada(), &instance_id("orders-db"), kind, text("return 2;")).await
+        scripts.desk.submissions.check(&ada(), &instance_id("orders-db"), None, kind, text("return 2;")).await
     };
-    let review = check().await.expect("it is accepted");
+    let Looked { review, submission } = check().await.expect("it is accepted");
+    assert_eq!(submission.compiled, Vec::<String>::new(), "a script decides while it runs");
     assert_eq!((review.effect, review.findings.len()), (Effect::Write, 1));
     scripts.runner.refuses("SyntaxError: no", 1, 2);
     assert!(matches!(check().await, Err(SubmitError::Refused(_))));
@@ -206,16 +207,16 @@ async fn a_retry_with_its_key_is_answered_without_looking_again() {
 }
 
 /// A check of a script that is under way, of one person.
-fn checking(desk: &Arc<ScriptDesk>, actor: Actor) -> JoinHandle<Result<Review, SubmitError>> {
+fn checking(desk: &Arc<ScriptDesk>, actor: Actor) -> JoinHandle<Result<Looked, SubmitError>> {
     let desk = Arc::clone(desk);
     tokio::spawn(async move {
         let submissions = &desk.desk.submissions;
-        submissions.check(&actor, &instance_id("orders-db"), SubmissionKind::Script, text("1")).await
+        submissions.check(&actor, &instance_id("orders-db"), None, SubmissionKind::Script, text("1")).await
     })
 }
 
 /// A desk at which Ada has as many checks under way as she may.
-async fn busy() -> (Arc<ScriptDesk>, [JoinHandle<Result<Review, SubmitError>>; 2]) {
+async fn busy() -> (Arc<ScriptDesk>, [JoinHandle<Result<Looked, SubmitError>>; 2]) {
     let scripts = Arc::new(ScriptDesk::new());
     scripts.runner.holds_checks();
     let under_way = [checking(&scripts, ada()), checking(&scripts, ada())];

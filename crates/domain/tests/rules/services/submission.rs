@@ -76,7 +76,7 @@ async fn a_submission_is_stored_as_pending_with_its_audit_entry_and_a_notificati
     let ada = actor("ada").build();
     let submit = Submit {
         comments: Some(remark("Please.")),
-        options: RunOptions { not_before: Some(at(60)) },
+        options: RunOptions { not_before: Some(at(60)), ..RunOptions::default() },
         ..query()
     };
     let request = desk.submit(&ada, submit).await.expect("it fits");

@@ -160,9 +160,10 @@ async fn a_change_of_a_target_is_on_the_trail_with_what_was_before_it() {
     let (_, old, new) = office.last_entry();
     let before = json!({
         "name": "Server orders-db", "type": "postgresql", "description": null, "host": "db.internal",
-        "port": 5432, "tls": "verify-full", "credentialSource": "env",
+        "port": 5432, "connectionOptions": null, "tls": "verify-full", "credentialSource": "env",
         "credentialReference": "TARGET_ORDERS-DB", "connectionRevision": 1, "credentialsBound": true,
-        "active": true, "readOnly": false, "allowPrivilegedRole": false, "searchPath": null,
+        "active": true, "readOnly": false, "allowPrivilegedRole": false,
+        "allowOtherDatabases": false, "allowServerJavascript": false, "searchPath": null,
         "limits": {
             "timeoutMs": 30_000, "lockTimeoutMs": 5_000, "maxRows": 100_000, "maxBytes": 268_435_456,
         },

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use domain::ports::ExecutionError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::Session;
+use crate::ports::ExecutionError;
 
-/// How long the server may take to answer a cancel request.
+/// How long the server may take to stop once it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// How long to wait before asking again.
+pub const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why an execution stops before its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stop {
+pub enum Stop {
     Deadline,
     Cancelled,
 }
@@ -34,7 +34,8 @@ impl From<Stop> for ExecutionError {
 }
 
 /// How a wait ended.
-pub(crate) enum Waited<T> {
+#[derive(Debug)]
+pub enum Waited<T> {
     Done(T),
     /// Stopped, and this is what came of the work nevertheless.
     Stopped(Stop, T),
@@ -42,29 +43,38 @@ pub(crate) enum Waited<T> {
     Silent(Stop),
 }
 
+/// What can be asked to stop, from beside what it does.
+pub trait Stoppable {
+    /// A request that comes just before the work does is lost, so it is repeated.
+    fn ask_to_stop(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// Watches over one execution.
-pub(crate) struct Watch {
+#[derive(Debug)]
+pub struct Watch {
     cancel: CancellationToken,
-    pub(super) deadline: Instant,
+    pub deadline: Instant,
     stopping: Arc<AtomicBool>,
 }
 
 impl Watch {
-    pub(super) fn new(cancel: CancellationToken, timeout: Duration) -> Self {
+    /// The limit on time begins now.
+    pub fn new(cancel: CancellationToken, timeout: Duration) -> Self {
         Self { cancel, deadline: Instant::now() + timeout, stopping: Arc::default() }
     }
 
     /// Set once the execution stops: rows that still come are of no use to anybody.
-    pub(super) fn stopping(&self) -> Arc<AtomicBool> {
+    pub fn stopping(&self) -> Arc<AtomicBool> {
         self.stopping.clone()
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    /// Whether [`Self::over`] has begun to stop the work.
+    pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
     /// Whether the execution should stop now.
-    pub(crate) fn now(&self) -> Option<Stop> {
+    pub fn now(&self) -> Option<Stop> {
         if self.cancel.is_cancelled() {
             Some(Stop::Cancelled)
         } else if Instant::now() >= self.deadline {
@@ -75,7 +85,7 @@ impl Watch {
     }
 
     /// Waits until the execution should stop.
-    pub(crate) async fn stop(&self) -> Stop {
+    pub async fn stop(&self) -> Stop {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Stop::Cancelled,
@@ -85,7 +95,7 @@ impl Watch {
 
     /// Waits for work on a session. When the execution has to stop, the server is asked to cancel, and then the
     /// work has a little time to end by itself.
-    pub(crate) async fn over<T>(&self, session: &Session, work: impl Future<Output = T>) -> Waited<T> {
+    pub async fn over<T>(&self, session: &impl Stoppable, work: impl Future<Output = T>) -> Waited<T> {
         let mut work = pin!(work);
         let stop = tokio::select! {
             biased;
@@ -95,8 +105,7 @@ impl Watch {
         self.stopping.store(true, Ordering::Relaxed);
         let ask = async {
             loop {
-                // A request that comes just before the statement does is lost, so it is repeated.
-                session.cancel().await;
+                session.ask_to_stop().await;
                 tokio::time::sleep(ASK_AGAIN).await;
             }
         };

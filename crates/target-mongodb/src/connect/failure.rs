@@ -1,0 +1,51 @@
+//! Why a target could not be used, without what nobody may read.
+
+use std::error::Error;
+
+use domain::ports::ExecutionError;
+use mongodb::error::ErrorKind;
+
+/// An end that is no error of the driver.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Lost(pub(crate) String);
+
+pub(crate) fn lost(how: impl Into<String>) -> ExecutionError {
+    ExecutionError::Unavailable { source: Box::new(Lost(how.into())) }
+}
+
+/// The causes of an error, in one line. The driver's errors hold addresses and no logins.
+pub(crate) fn chain(error: &mongodb::error::Error) -> String {
+    let mut text = first_line(&error.kind.to_string());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = first_line(&error.to_string());
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(500).collect()
+}
+
+pub(crate) fn unavailable(error: &mongodb::error::Error) -> ExecutionError {
+    lost(chain(error))
+}
+
+/// An error of the way to the server, the login included.
+pub(crate) fn not_connected(error: &mongodb::error::Error) -> ExecutionError {
+    let rejected = match error.kind.as_ref() {
+        ErrorKind::Authentication { .. } => true,
+        // AuthenticationFailed, and Unauthorized where nobody is logged in.
+        ErrorKind::Command(command) => matches!(command.code, 18 | 13),
+        _ => false,
+    };
+    if rejected {
+        return ExecutionError::CredentialsRejected { source: Box::new(Lost(chain(error))) };
+    }
+    unavailable(error)
+}

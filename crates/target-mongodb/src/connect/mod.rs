@@ -1,0 +1,187 @@
+//! Clients of the driver, one for each target and login, kept while they are used.
+//!
+//! A client is a pool of connections and a watch over the deployment's members. It holds the password: it lives here
+//! and in the driver, and is shown nowhere.
+
+mod failure;
+mod options;
+mod server;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::execution::Credentials;
+use domain::ports::ExecutionError;
+use domain::target::{Target, TlsMode};
+use mongodb::Client;
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub(crate) use failure::{chain, lost, not_connected};
+pub(crate) use server::{Server, version};
+
+/// What holds for every connection.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectSettings {
+    /// Longest time for a connection, its login included.
+    pub(crate) timeout: Duration,
+    /// How long a client that nobody uses is kept.
+    pub(crate) max_idle: Duration,
+    /// A file with certificates of authorities, in PEM; the driver's own list (Mozilla's) when absent.
+    pub(crate) authorities: Option<PathBuf>,
+}
+
+/// How long what was learnt of a server and of the login's role is believed.
+const BELIEVED: Duration = Duration::from_secs(10);
+
+/// The most clients that are kept. Each watches over the members of its deployment.
+const MOST_CLIENTS: usize = 256;
+
+/// A client, and what is known of the server behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    pub(crate) server: Server,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    host: String,
+    port: u16,
+    options: Option<String>,
+    tls: &'static str,
+    username: String,
+}
+
+impl Key {
+    fn of(target: &Target, credentials: &Credentials) -> Self {
+        Self {
+            host: target.host.clone(),
+            port: target.port,
+            options: target.connection_options.clone(),
+            tls: target.tls.as_str(),
+            username: credentials.username.clone(),
+        }
+    }
+}
+
+struct Kept {
+    link: Link,
+    password: SecretString,
+    looked_at: Instant,
+    used_at: Instant,
+}
+
+/// The clients of this process.
+pub(crate) struct Clients {
+    settings: ConnectSettings,
+    kept: Mutex<HashMap<Key, Kept>>,
+}
+
+impl Clients {
+    pub(crate) fn new(settings: ConnectSettings) -> Self {
+        Self { settings, kept: Mutex::default() }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// A client for this target and login, of which the role is one that the target accepts.
+    pub(crate) async fn link(
+        &self,
+        target: &Target,
+        credentials: &Credentials,
+    ) -> Result<Link, ExecutionError> {
+        let key = Key::of(target, credentials);
+        let kept = self.kept(&key, credentials);
+        let link = match kept {
+            Some((link, true)) => link,
+            known => {
+                let looked = self.look(target, credentials, known.map(|(link, _)| link.client)).await;
+                if looked.is_err() {
+                    // Whatever was wrong with it, the next one begins anew.
+                    self.lock().remove(&key);
+                }
+                let link = looked?;
+                self.keep(key, link.clone(), credentials);
+                link
+            }
+        };
+        match link.server.role_objection(target.allow_privileged_role) {
+            Some(objection) => Err(objection),
+            None => Ok(link),
+        }
+    }
+
+    /// Keeps no client of this target and login any more. Executions that use it go on.
+    pub(crate) fn forget(&self, target: &Target, credentials: &Credentials) {
+        self.lock().remove(&Key::of(target, credentials));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// The kept client, and whether what is known of its server is fresh. One with another password is none.
+    fn kept(&self, key: &Key, credentials: &Credentials) -> Option<(Link, bool)> {
+        let mut all = self.lock();
+        let now = Instant::now();
+        all.retain(|_, kept| now.duration_since(kept.used_at) < self.settings.max_idle);
+        let kept = all.get_mut(key)?;
+        if kept.password.expose_secret() != credentials.password.expose_secret() {
+            all.remove(key);
+            return None;
+        }
+        kept.used_at = now;
+        Some((kept.link.clone(), now.duration_since(kept.looked_at) < BELIEVED))
+    }
+
+    fn keep(&self, key: Key, link: Link, credentials: &Credentials) {
+        let mut all = self.lock();
+        let now = Instant::now();
+        if all.len() >= MOST_CLIENTS
+            && let Some(oldest) = all.iter().min_by_key(|(_, kept)| kept.used_at).map(|(key, _)| key.clone())
+        {
+            all.remove(&oldest);
+        }
+        let password = credentials.password.clone();
+        all.insert(key, Kept { link, password, looked_at: now, used_at: now });
+    }
+
+    /// Connects where there is no client yet, and asks the server what it is and who we are there.
+    async fn look(
+        &self,
+        target: &Target,
+        credentials: &Credentials,
+        client: Option<Client>,
+    ) -> Result<Link, ExecutionError> {
+        let work = async {
+            let client = match client {
+                Some(client) => client,
+                None => options::client(target, credentials, &self.settings).await?,
+            };
+            let server = Server::ask(&client).await.map_err(|error| not_connected(&error))?;
+            Ok(Link { client, server })
+        };
+        // The driver has the same limit for the choice of a server; this one holds for all of it.
+        match tokio::time::timeout(self.settings.timeout * 2, work).await {
+            Ok(looked) => looked,
+            Err(_elapsed) => Err(lost("the server did not answer in time")),
+        }
+    }
+
+    /// The map is whole between any two statements above, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the certificate of a server is checked in this mode.
+fn checks_certificate(mode: TlsMode) -> bool {
+    match mode {
+        TlsMode::VerifyCa | TlsMode::VerifyFull => true,
+        TlsMode::Disable | TlsMode::Require => false,
+    }
+}

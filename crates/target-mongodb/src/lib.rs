@@ -1,0 +1,17 @@
+//! Runs commands on MongoDB targets, and reviews them before anybody decides on them.
+//!
+//! This crate must not know where results, credentials or requests are kept, nor how shell syntax is evaluated: an order
+//! comes in with the commands that were stored, and documents go out through a sink. It never logs a command, a value
+//! or a credential.
+
+mod connect;
+mod ejson;
+mod executor;
+mod inspect;
+mod reviewer;
+mod rules;
+mod run;
+mod script;
+
+pub use executor::{MongoExecutor, MongoExecutorConfig};
+pub use reviewer::MongoReviewer;

@@ -1,0 +1,92 @@
+//! Looks at submissions for MongoDB targets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bson::Document;
+use domain::ports::{ScriptCheckError, ShellEvaluator, SubmissionReviewer};
+use domain::request::{Submission, SubmissionKind};
+use domain::review::{Refusal, Review, Scope};
+use domain::target::Engine;
+use domain::text::{DatabaseName, SubmissionText};
+
+use crate::ejson;
+use crate::rules::{self, Checked, refusal};
+
+/// Compiles and reviews what is submitted for MongoDB targets.
+pub struct MongoReviewer {
+    /// Absent on a portal that evaluates nothing: it takes Extended JSON only.
+    shell: Option<Arc<dyn ShellEvaluator>>,
+}
+
+impl fmt::Debug for MongoReviewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoReviewer").field("shell", &self.shell.is_some()).finish()
+    }
+}
+
+impl MongoReviewer {
+    pub fn new(shell: Option<Arc<dyn ShellEvaluator>>) -> Self {
+        Self { shell }
+    }
+}
+
+/// What starts so is Extended JSON, and everything else shell syntax: no expression of the shell that is a command does.
+fn is_extended_json(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '['])
+}
+
+fn written(document: &Document) -> Result<String, Refusal> {
+    ejson::canonical(document)
+        .map_err(|error| refusal("extended_json", format!("The command cannot be kept: {error}.")))
+}
+
+/// The commands of a submission, as they were stored; of one that was not compiled, as its text says.
+pub(crate) fn commands_of(submission: &Submission) -> Result<Vec<Document>, Refusal> {
+    if submission.compiled.is_empty() {
+        return ejson::commands(submission.text.as_str());
+    }
+    submission.compiled.iter().map(|command| ejson::document(command)).collect()
+}
+
+pub(crate) fn check(submission: &Submission, scope: &Scope) -> Result<Checked, Refusal> {
+    if submission.kind != SubmissionKind::Query {
+        return Err(refusal("not_a_query", "A script is no query: it runs where scripts run."));
+    }
+    rules::check(commands_of(submission)?, scope)
+}
+
+#[async_trait]
+impl SubmissionReviewer for MongoReviewer {
+    fn engine(&self) -> Engine {
+        Engine::Mongodb
+    }
+
+    async fn compile(
+        &self,
+        text: &SubmissionText,
+        database: Option<&DatabaseName>,
+    ) -> Result<Vec<String>, ScriptCheckError> {
+        let refused = ScriptCheckError::Refused;
+        if is_extended_json(text.as_str()) {
+            let documents = ejson::commands(text.as_str()).map_err(refused)?;
+            return documents.iter().map(written).collect::<Result<_, _>>().map_err(refused);
+        }
+        let Some(shell) = &self.shell else {
+            let message = "This portal evaluates no shell syntax, because scripts are switched off: write the command as \
+                           an Extended JSON document, which starts with {.";
+            return Err(refused(refusal("no_shell", message)));
+        };
+        let evaluated = shell.evaluate(text, database).await?;
+        // Read and written once more: what is stored is what this crate says it is, whoever evaluated it.
+        let documents = evaluated.iter().map(|command| written(&ejson::document(command)?));
+        documents.collect::<Result<_, _>>().map_err(refused)
+    }
+
+    async fn review(&self, submission: &Submission, scope: &Scope) -> Result<Review, Refusal> {
+        let Checked { commands, effect, findings } = check(submission, scope)?;
+        let statements = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        Ok(Review { effect, statements, findings })
+    }
+}

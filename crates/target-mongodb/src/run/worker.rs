@@ -1,0 +1,314 @@
+//! One session of the driver at work under one watch: how a command is sent and stopped, how a transaction begins and
+//! ends, whoever asks for it.
+//!
+//! This module must not know what the commands are for: a request's, or a script's.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use domain::execution::{DatabaseError, ExecutionOrder};
+use domain::ports::ExecutionError;
+use domain::watch::{Stop, Stoppable, Waited, Watch};
+use futures_util::TryStreamExt as _;
+use mongodb::options::{ReadConcern, WriteConcern};
+use mongodb::raw_batch_cursor::SessionRawBatchCursor;
+use mongodb::{Client, ClientSession};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::errors::{Broken, Cause, MAX_TIME_EXPIRED, number, unknown, write_errors};
+use crate::connect::{Link, not_connected};
+use crate::rules::{Answer, Command};
+
+/// A commit in flight at the deadline is awaited: the server decides, not the clock.
+const COMMIT_GRACE: Duration = Duration::from_secs(30);
+
+/// How long one request to stop may take.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the end of a transaction that is given up may take; the server ends it by itself later.
+const ABORT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The server ends its work at the deadline by itself, a moment after the portal has asked it to.
+const SERVER_GRACE: Duration = Duration::from_millis(500);
+
+/// Documents that come at once. With few of them a large result costs little memory, with many it comes fast.
+const BATCH: i32 = 2_000;
+
+/// What became of work that did not end well.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The server's error. Of a transaction nothing takes effect any more.
+    Failed(DatabaseError),
+    /// Nothing more is to be had here.
+    Over(ExecutionError),
+}
+
+/// Ends what a session does, from another connection.
+#[derive(Clone, Debug)]
+struct Killer {
+    client: Client,
+    session: Document,
+}
+
+impl Stoppable for Killer {
+    async fn ask_to_stop(&self) {
+        let admin = self.client.database("admin");
+        // Needs no right: everybody may end their own.
+        let kill = admin.run_command(doc! { "killSessions": [self.session.clone()] });
+        if !matches!(timeout(ASK_LIMIT, kill).await, Ok(Ok(_))) {
+            tracing::debug!("the target did not take a request to end a session in time");
+        }
+        let Ok(Ok(operations)) = timeout(ASK_LIMIT, self.operations()).await else { return };
+        for operation in operations {
+            let _ = timeout(ASK_LIMIT, admin.run_command(doc! { "killOp": 1, "op": operation })).await;
+        }
+    }
+}
+
+impl Killer {
+    /// What the session does now.
+    async fn operations(&self) -> Result<Vec<Bson>, mongodb::error::Error> {
+        let id = self.session.get("id").cloned().unwrap_or(Bson::Null);
+        let pipeline = vec![
+            Bson::Document(doc! { "$currentOp": { "allUsers": false } }),
+            Bson::Document(doc! { "$match": { "lsid.id": id, "active": true } }),
+            Bson::Document(doc! { "$project": { "opid": 1 } }),
+        ];
+        let ask = doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} };
+        let found = self.client.database("admin").run_cursor_command(ask).await?;
+        found.try_filter_map(|mut found| async move { Ok(found.remove("opid")) }).try_collect().await
+    }
+}
+
+/// A session, and what stands behind everything that it is made to do.
+pub(crate) struct Worker {
+    pub(crate) watch: Watch,
+    session: ClientSession,
+    killer: Killer,
+    client: Client,
+    database: String,
+    comment: String,
+    pub(crate) has_transactions: bool,
+    in_transaction: bool,
+}
+
+impl Worker {
+    /// The order's limit on time begins now.
+    pub(crate) async fn start(
+        order: &ExecutionOrder,
+        link: Link,
+        stop: CancellationToken,
+    ) -> Result<Self, ExecutionError> {
+        let watch = Watch::new(stop, order.limits.timeout);
+        let session = link.client.start_session().await.map_err(|error| not_connected(&error))?;
+        let killer = Killer { client: link.client.clone(), session: session.id().clone() };
+        Ok(Self {
+            watch,
+            session,
+            killer,
+            client: link.client,
+            database: order.database.as_str().to_owned(),
+            comment: format!("query-portal/{}", order.request),
+            has_transactions: link.server.has_transactions,
+            in_transaction: false,
+        })
+    }
+
+    fn database(&self, command: &Command) -> mongodb::Database {
+        self.client.database(command.database.as_deref().unwrap_or(&self.database))
+    }
+
+    /// The command with what the portal adds: whose it is, how long it may take, how much comes at once.
+    fn prepared(&self, command: &Command) -> Result<RawDocumentBuf, Broken> {
+        let mut document = command.document.clone();
+        let left = (self.watch.deadline + SERVER_GRACE).saturating_duration_since(Instant::now());
+        let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX).clamp(1, i64::from(i32::MAX));
+        let own = super::errors::int(document.get("maxTimeMS")).filter(|own| *own > 0);
+        document.insert("maxTimeMS", own.unwrap_or(left).min(left));
+        document.insert("comment", self.comment.clone());
+        // Of what is written, a majority of the members has to know; of a transaction its commit says that.
+        document.remove("writeConcern");
+        if self.in_transaction {
+            document.remove("readConcern");
+        } else if command.effect != domain::review::Effect::Read {
+            document.insert("writeConcern", doc! { "w": "majority" });
+        }
+        if command.spec.answer == Answer::Cursor {
+            match command.spec.name {
+                "find" => limit_batch(&mut document),
+                _ => {
+                    let mut cursor = match document.remove("cursor") {
+                        Some(Bson::Document(cursor)) => cursor,
+                        _ => Document::new(),
+                    };
+                    limit_batch(&mut cursor);
+                    document.insert("cursor", cursor);
+                }
+            }
+        }
+        Ok(RawDocumentBuf::try_from(&document)?)
+    }
+
+    /// Sends a command and waits for its reply. Errors of parts of a write are errors.
+    pub(crate) async fn reply(&mut self, command: &Command) -> Waited<Result<Document, Broken>> {
+        let prepared = self.prepared(command);
+        let (database, killer) = (self.database(command), self.killer.clone());
+        let session = &mut self.session;
+        let work = async {
+            let reply = database.run_raw_command(prepared?).session(session).await?;
+            Ok(reply)
+        };
+        self.watch.over(&killer, work).await
+    }
+
+    /// Sends a command that answers with a cursor.
+    pub(crate) async fn open(&mut self, command: &Command) -> Waited<Result<SessionRawBatchCursor, Broken>> {
+        let prepared = self.prepared(command);
+        let (database, killer, comment) = (self.database(command), self.killer.clone(), self.comment.clone());
+        let session = &mut self.session;
+        let work = async {
+            let ask = database.run_raw_cursor_command(prepared?).session(session);
+            Ok(ask.batch_size(BATCH.unsigned_abs()).comment(Bson::String(comment)).batch().await?)
+        };
+        self.watch.over(&killer, work).await
+    }
+
+    /// The next documents of a cursor; `None` after the last.
+    pub(crate) async fn next(
+        &mut self,
+        cursor: &mut SessionRawBatchCursor,
+    ) -> Waited<Result<Option<mongodb::raw_batch_cursor::RawBatch>, Broken>> {
+        let killer = self.killer.clone();
+        let session = &mut self.session;
+        let work = async { Ok(cursor.stream(session).try_next().await?) };
+        self.watch.over(&killer, work).await
+    }
+
+    pub(crate) async fn begin(&mut self) -> Result<(), Broken> {
+        self.session
+            .start_transaction()
+            .read_concern(ReadConcern::snapshot())
+            .write_concern(WriteConcern::majority())
+            .await?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Undoes the transaction. That nothing of it can take effect is certain in any case, because only this session
+    /// could commit it.
+    pub(crate) async fn abort(&mut self) {
+        if !std::mem::take(&mut self.in_transaction) {
+            return;
+        }
+        if !matches!(timeout(ABORT_LIMIT, self.session.abort_transaction()).await, Ok(Ok(()))) {
+            tracing::debug!("the target did not confirm the end of a transaction that was given up");
+        }
+    }
+
+    /// Commits, or fails with nothing having taken effect, or does not know.
+    pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
+        if let Some(stop) = self.watch.now() {
+            self.abort().await;
+            return Err(Fault::Over(stop.into()));
+        }
+        self.in_transaction = false;
+        let latest = self.watch.deadline.max(Instant::now()) + COMMIT_GRACE;
+        loop {
+            let committed = tokio::time::timeout_at(latest, self.session.commit_transaction()).await;
+            let error = match committed {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_elapsed) => return Err(Fault::Over(unknown("the server did not answer the commit"))),
+            };
+            if !error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+                return Err(match Broken::Driver(error).cause() {
+                    Cause::Server(error) | Cause::Gone(error) => Fault::Failed(error),
+                    Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
+                });
+            }
+            // Asking again does not commit twice: the server knows the transaction by its number.
+            if Instant::now() + Duration::from_millis(200) >= latest {
+                return Err(Fault::Over(unknown(crate::connect::chain(&error))));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Makes an outcome of what came of waiting. `lost` tells what it means when the server went away.
+    pub(crate) fn judge<T>(&self, waited: Waited<Result<T, Broken>>, lost: Lost) -> Result<T, Fault> {
+        let broken = match waited {
+            Waited::Done(Ok(done)) => return Ok(done),
+            // It was faster than the wish to stop, and cannot be taken back.
+            Waited::Stopped(_, Ok(done)) if lost == Lost::Unclear => return Ok(done),
+            Waited::Stopped(stop, Ok(_)) => return Err(Fault::Over(stop.into())),
+            Waited::Stopped(stop, Err(broken)) => {
+                return Err(match (lost, broken.cause()) {
+                    (Lost::Unclear, Cause::Gone(error)) => Fault::Over(unknown(error.message)),
+                    _ => Fault::Over(stop.into()),
+                });
+            }
+            Waited::Silent(stop) => {
+                return Err(match lost {
+                    Lost::Unclear => Fault::Over(unknown("the server did not stop when it was asked to")),
+                    Lost::Nothing => Fault::Over(stop.into()),
+                });
+            }
+            Waited::Done(Err(broken)) => broken,
+        };
+        if number(&broken) == Some(MAX_TIME_EXPIRED) && self.watch.now() == Some(Stop::Deadline) {
+            return Err(Fault::Over(ExecutionError::TimedOut));
+        }
+        Err(match broken.cause() {
+            Cause::Server(error) => Fault::Failed(error),
+            Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
+            Cause::Gone(error) if lost == Lost::Nothing => Fault::Failed(error),
+            Cause::Gone(error) => Fault::Over(unknown(error.message)),
+        })
+    }
+
+    /// Ends what the session still has on the server.
+    pub(crate) async fn close(mut self) -> bool {
+        self.abort().await;
+        timeout(ASK_LIMIT, self.killer.operations())
+            .await
+            .is_ok_and(|found| found.is_ok_and(|found| found.is_empty()))
+    }
+
+    /// Asks until nothing of the session is at work on the server any more.
+    pub(crate) async fn make_quiet(&self) -> bool {
+        for _ in 0..5 {
+            self.killer.ask_to_stop().await;
+            if matches!(timeout(ASK_LIMIT, self.killer.operations()).await, Ok(Ok(found)) if found.is_empty())
+            {
+                return true;
+            }
+            tokio::time::sleep(domain::watch::ASK_AGAIN).await;
+        }
+        false
+    }
+}
+
+/// What it means when the server goes away in the middle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lost {
+    /// Nothing can take effect any more.
+    Nothing,
+    /// It may have taken effect.
+    Unclear,
+}
+
+fn limit_batch(document: &mut Document) {
+    let own = super::errors::int(document.get("batchSize"));
+    if own.is_none_or(|own| own > i64::from(BATCH)) {
+        document.insert("batchSize", BATCH);
+    }
+}
+
+/// The write errors of a reply are an error, too.
+pub(crate) fn whole(reply: Document) -> Result<Document, Broken> {
+    match write_errors(&reply) {
+        Some(error) => Err(Broken::Write(error)),
+        None => Ok(reply),
+    }
+}
