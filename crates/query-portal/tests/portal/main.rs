@@ -10,6 +10,7 @@ mod demo;
 mod example_config;
 mod harness;
 mod http;
+mod mongodb;
 mod outages;
 mod races;
 mod scripts;

@@ -80,8 +80,7 @@
     upsert: flag, ordered: flag, multi: flag, bypassDocumentValidation: flag, allowDiskUse: flag, returnKey: flag,
     showRecordId: flag, singleBatch: flag, returnNewDocument: flag, nameOnly: flag, authorizedCollections: flag,
     limit: natural, skip: natural, batchSize: natural, maxTimeMS: natural,
-    arrayFilters: array, collation: document, sort: document, projection: document, let: document, min: document,
-    max: document,
+    arrayFilters: array, collation: document, sort: document, projection: document, let: document,
   };
 
   // What every method takes beside its own options.

@@ -1,18 +1,12 @@
-// Cursors. What shapes a command may be asked until the cursor is used; what reads documents reads them piece by piece.
+// Cursors: what shapes their commands, until they are used, and what they can do.
 (function (world) {
   'use strict';
 
   const {
-    add, apply, askNow, callOf, checkSession, documents, encode, execute, failed, has, host, isArray, list, needs, one,
-    ownKeys, pending, placeholder, plain, push, record, recording, refuse, revive, take, trunc, SafeNumber, SafeProxy, SafeString,
-    SafeSymbol, SafeWeakMap,
+    add, execute, has, list, needs, one, ownKeys, pending, placeholder, push, record, recording, refuse, take, SafeNumber,
+    SafeProxy, SafeString, SafeSymbol, SafeWeakMap,
   } = world;
-
-  // Documents that are fetched at once, unless batchSize says otherwise.
-  const PIECE = 1000;
-  const MOST = 10_000;
-  // What is known to be this short is read in one call.
-  const FEW = 100;
+  const { close, more, next, toArray, forEach, map, iterate, iterateLater } = world.read;
 
   const FIND = [
     'sort', 'projection', 'hint', 'skip', 'limit', 'singleBatch', 'batchSize', 'comment', 'maxTimeMS', 'readConcern',
@@ -42,11 +36,16 @@
     return add({ __proto__: null, aggregate: name, pipeline: given.pipeline, cursor }, given, AGGREGATE);
   }
 
-  const countCommand = ({ name, given }) => add({ __proto__: null, count: name, query: given.filter }, given, COUNT);
+  const asked = (state) => (state.kind === 'find' ? findCommand(state) : aggregateCommand(state));
 
-  const command = (state) => (state.kind === 'find' ? findCommand(state) : aggregateCommand(state));
+  const explained = (command, verbosity) => (
+    verbosity === undefined ? command : { __proto__: null, explain: command, verbosity });
 
-  const explained = (state, verbosity) => ({ __proto__: null, explain: command(state), verbosity });
+  // What comes of an explainable collection is explained.
+  const command = (state) => explained(asked(state), state.explanation);
+
+  const countCommand = ({ name, given, explanation }) => (
+    explained(add({ __proto__: null, count: name, query: given.filter }, given, COUNT), explanation));
 
   // ---- Shaping
 
@@ -86,114 +85,6 @@
     return shape(state, self, 'pipeline', pipeline);
   };
 
-  // ---- Reading
-
-  function use(state) {
-    checkSession(state.operation);
-    state.used = true;
-  }
-
-  function open(state) {
-    use(state);
-    const few = state.kind === 'find' && state.given.limit !== undefined && state.given.limit !== 0
-      && state.given.limit >= -FEW && state.given.limit <= FEW;
-    if (few) {
-      state.buffer = execute(state.operation, command(state));
-      state.done = true;
-      return;
-    }
-    const answer = askNow(callOf(state.operation, 'open'), encode(state.operation, command(state)), failed);
-    state.stream = answer.stream;
-    state.buffer = documents(answer.rows);
-    state.done = answer.stream === null;
-  }
-
-  function fetch(state) {
-    const wanted = SafeNumber(SafeString(state.given.batchSize ?? PIECE));
-    const rows = wanted >= 1 && wanted <= MOST ? trunc(wanted) : PIECE;
-    let answer;
-    try {
-      answer = askNow({ __proto__: null, fetch: { __proto__: null, stream: state.stream, rows } }, '', failed);
-    } catch (error) {
-      // What went wrong first is told, whether the cursor can still be closed or not.
-      try {
-        close(state);
-      } catch {
-        state.done = true;
-      }
-      throw error;
-    }
-    state.buffer = documents(answer.rows);
-    state.at = 0;
-    state.done = answer.done;
-  }
-
-  function close(state) {
-    const running = state.used && !state.done;
-    state.used = true;
-    state.done = true;
-    state.buffer = list();
-    state.at = 0;
-    if (running && state.stream !== null) {
-      askNow({ __proto__: null, close: { __proto__: null, stream: state.stream } }, '', failed);
-    }
-  }
-
-  // Whether there is another document.
-  function more(state) {
-    if (!state.used) open(state);
-    while (state.at >= state.buffer.length) {
-      if (state.done) return false;
-      fetch(state);
-    }
-    return true;
-  }
-
-  function next(state) {
-    if (!more(state)) return null;
-    let value = state.buffer[state.at];
-    state.buffer[state.at] = undefined;
-    state.at += 1;
-    for (let i = 0; i < state.maps.length; i += 1) value = apply(state.maps[i], undefined, [value]);
-    return value;
-  }
-
-  function toArray(state) {
-    const all = list();
-    while (more(state)) push(all, next(state));
-    return plain(all);
-  }
-
-  function forEach(state, self, { 0: work }) {
-    if (typeof work !== 'function') throw refuse(`${state.label}.forEach takes a function`);
-    while (more(state)) {
-      if (apply(work, undefined, [next(state)]) === false) return close(state);
-    }
-    return undefined;
-  }
-
-  function map(state, self, { 0: work }) {
-    if (typeof work !== 'function') throw refuse(`${state.label}.map takes a function`);
-    push(state.maps, work);
-    return self;
-  }
-
-  function* iterate(state) {
-    try {
-      while (more(state)) yield next(state);
-    } finally {
-      close(state);
-    }
-  }
-
-  async function* iterateLater(state) {
-    try {
-      while (more(state)) yield next(state);
-    } finally {
-      close(state);
-    }
-  }
-
   // ---- What ends in another command
 
   // A text's cursor turns into it; a script's asks for it beside.
@@ -209,10 +100,11 @@
   }
 
   const counted = (state, self, args, label) => (
-    instead(state, self, label, countCommand(state), (rows) => world.count(rows[0]?.n)));
+    instead(state, self, label, countCommand(state), (rows) => (
+      state.explanation === undefined ? world.count(rows[0]?.n) : rows[0])));
 
   const explain = (state, self, args, label) => (
-    instead(state, self, label, explained(state, take.verbosity(args[0], label)), (rows) => rows[0]));
+    instead(state, self, label, explained(asked(state), take.verbosity(args[0], label)), (rows) => rows[0]));
 
   // What gives the documents themselves keeps a text's command as it is.
   const whole = (read) => (state, self, args) => (recording() ? placeholder(state.operation) : read(state, args));
@@ -297,8 +189,8 @@
       __proto__: null, kind, name, label, given, methods: METHODS[kind], maps: list(), explanation,
       used: false, done: false, stream: null, buffer: list(), at: 0,
     };
-    const make = () => one(explanation === undefined ? command(state) : explained(state, explanation));
-    state.operation = world.withSession(world.operation(place, label, make), given);
+    state.command = () => command(state);
+    state.operation = world.withSession(world.operation(place, label, () => one(command(state))), given);
     const self = new SafeProxy({ __proto__: null }, handler(state));
     world.weakSet(states, self, state);
     pending.set(self, state.operation);
@@ -310,7 +202,8 @@
   function last(value) {
     const state = typeof value === 'object' && value !== null ? stateOf(value) : undefined;
     if (state === undefined) return value;
-    return state.explanation === undefined ? toArray(state) : execute(state.operation, explained(state, state.explanation))[0];
+    const all = toArray(state);
+    return state.explanation === undefined ? all : all[0];
   }
 
   Object.assign(world, {

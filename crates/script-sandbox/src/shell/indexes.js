@@ -2,7 +2,7 @@
 (function (world) {
   'use strict';
 
-  const { add, all, join, kind, list, mapForEach, one, plain, push, refuse, reply, take, SafeMap, SafeNumber, SafeString } = world;
+  const { add, all, join, kind, list, one, plain, push, refuse, reply, take, SafeMap, SafeNumber, SafeString } = world;
 
   const INDEX = [
     'name', 'unique', 'sparse', 'expireAfterSeconds', 'partialFilterExpression', 'collation', 'background', 'hidden',

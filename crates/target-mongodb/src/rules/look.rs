@@ -246,12 +246,14 @@ impl Look<'_> {
         let Bson::Document(command) = command else {
             return Err(refusal("bad_command", "explain explains a command, which is a document."));
         };
-        if let Some(database) = command.get("$db") {
-            self.database(database)?;
+        // No server takes it there.
+        if command.contains_key("$db") {
+            return Err(refusal(
+                "bad_command",
+                "$db names the database of the whole command: it stands beside explain.",
+            ));
         }
-        let mut inner = command.clone();
-        inner.remove("$db");
-        let Some((name, first)) = inner.iter().next() else {
+        let Some((name, first)) = command.iter().next() else {
             return Err(refusal("no_command", "explain explains a command; the document is empty."));
         };
         let spec = spec_named(COMMANDS, name).ok_or_else(|| not_there(name, COMMANDS))?;
@@ -259,7 +261,7 @@ impl Look<'_> {
             return Err(refusal("bad_command", "explain does not explain itself."));
         }
         let before = (self.found.effect, self.found.in_transaction, self.found.findings.len());
-        self.deeper(|look| look.command(spec, first, &inner))?;
+        self.deeper(|look| look.command(spec, first, command))?;
         // What is explained is not done: nothing changes, and what was said about changes does not hold.
         self.found.effect = before.0;
         self.found.in_transaction = before.1;

@@ -188,7 +188,9 @@ pub(crate) fn write_errors(reply: &Document) -> Option<DatabaseError> {
         number: Some(code),
         severity: "ERROR".to_owned(),
         message: text(first, "errmsg"),
-        detail: Some(format!("By number of the document or operation: {}.", detail.join("; "))),
+        // A single one that failed at once is told by its message.
+        detail: (items.len() > 1 || int(first.get("index")).unwrap_or_default() > 0)
+            .then(|| format!("By number of the document or operation: {}.", detail.join("; "))),
         hint: hint(code).map(str::to_owned),
         ..DatabaseError::default()
     })

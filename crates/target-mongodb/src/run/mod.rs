@@ -56,6 +56,13 @@ impl Way {
     }
 }
 
+/// What may be left of a command that runs alone when it is stopped.
+pub(crate) fn alone(commands: &[Command]) -> Lost {
+    // What changes the collections themselves is done as a whole.
+    let whole = commands.iter().all(|command| command.effect == Effect::Administrative);
+    if whole { Lost::Unclear } else { Lost::Partly }
+}
+
 impl Run<'_> {
     pub(crate) async fn execute(
         mut self,
@@ -67,7 +74,7 @@ impl Run<'_> {
         let outcome = match way {
             Way::Reads => self.commands(&mut rows, Lost::Nothing).await,
             Way::Transaction => self.in_transaction(&mut rows).await,
-            Way::Alone => self.commands(&mut rows, Lost::Unclear).await,
+            Way::Alone => self.commands(&mut rows, alone(&self.checked.commands)).await,
         };
         let outcome = match outcome {
             Ok(mut report) => {
@@ -101,7 +108,7 @@ impl Run<'_> {
                 if !refused || self.checked.commands.len() > 1 {
                     return Err(fault);
                 }
-                let mut report = self.commands(rows, Lost::Unclear).await?;
+                let mut report = self.commands(rows, Lost::Partly).await?;
                 let message = "The collection is of a kind that no transaction can write to, so the command ran by itself.";
                 report.notices.push(notice("NOTICE", "ran_alone", message));
                 Ok(report)
@@ -176,7 +183,7 @@ pub(crate) async fn send(worker: &mut Worker, command: &Command, lost: Lost) -> 
     let written = int(reply.get("n")).unwrap_or_default();
     match worker.judge(Waited::Done(whole(reply)), lost) {
         // Outside of a transaction what was done before the error stays.
-        Err(Fault::Failed(error)) if lost == Lost::Unclear && written > 0 => {
+        Err(Fault::Failed(error)) if lost != Lost::Nothing && written > 0 => {
             let message = format!(
                 "{} Outside of a transaction what was done before stays in effect: {written} documents.",
                 error.message

@@ -116,15 +116,36 @@ pub(crate) fn number_row(counted: Option<&RawDocument>, format: ExtendedJson) ->
     Ok(out)
 }
 
-/// A reply without what is between the server and the driver.
+/// A reply without what is between the server and the driver, and without where the server is: that is for those who
+/// manage instances.
 fn without_noise(reply: &Document) -> Document {
-    let noise =
-        ["ok", "$clusterTime", "operationTime", "$configServerState", "$gleStats", "electionId", "opTime"];
+    const NOISE: [&str; 8] = [
+        "ok",
+        "$clusterTime",
+        "operationTime",
+        "$configServerState",
+        "$gleStats",
+        "electionId",
+        "opTime",
+        "serverInfo",
+    ];
     reply
         .iter()
-        .filter(|(name, _)| !noise.contains(&name.as_str()))
-        .map(|(n, v)| (n.clone(), v.clone()))
+        .filter(|(name, _)| !NOISE.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), without_server(value)))
         .collect()
+}
+
+/// The plan of a cluster tells the server of each shard.
+fn without_server(value: &Bson) -> Bson {
+    match value {
+        Bson::Document(document) => {
+            let others = document.iter().filter(|(name, _)| name.as_str() != "serverInfo");
+            Bson::Document(others.map(|(name, value)| (name.clone(), without_server(value))).collect())
+        }
+        Bson::Array(items) => Bson::Array(items.iter().map(without_server).collect()),
+        other => other.clone(),
+    }
 }
 
 /// How many documents a write touched.

@@ -10,6 +10,7 @@ use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
 use domain::watch::{Stop, Stoppable, Waited, Watch};
 use futures_util::TryStreamExt as _;
+use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, WriteConcern};
 use mongodb::raw_batch_cursor::SessionRawBatchCursor;
 use mongodb::{Client, ClientSession};
@@ -221,6 +222,12 @@ impl Worker {
                 Ok(Err(error)) => error,
                 Err(_elapsed) => return Err(Fault::Over(unknown("the server did not answer the commit"))),
             };
+            // It is committed where the answer comes from, but other members may not have it and never get it.
+            if matches!(error.kind.as_ref(), ErrorKind::Write(WriteFailure::WriteConcernError(_)))
+                && !error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT)
+            {
+                return Err(Fault::Over(unknown(crate::connect::chain(&error))));
+            }
             if !error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT) {
                 return Err(match Broken::Driver(error).cause() {
                     Cause::Server(error) | Cause::Gone(error) => Fault::Failed(error),
@@ -240,24 +247,28 @@ impl Worker {
         let broken = match waited {
             Waited::Done(Ok(done)) => return Ok(done),
             // It was faster than the wish to stop, and cannot be taken back.
-            Waited::Stopped(_, Ok(done)) if lost == Lost::Unclear => return Ok(done),
+            Waited::Stopped(_, Ok(done)) if lost != Lost::Nothing => return Ok(done),
             Waited::Stopped(stop, Ok(_)) => return Err(Fault::Over(stop.into())),
             Waited::Stopped(stop, Err(broken)) => {
                 return Err(match (lost, broken.cause()) {
-                    (Lost::Unclear, Cause::Gone(error)) => Fault::Over(unknown(error.message)),
+                    (Lost::Unclear | Lost::Partly, Cause::Gone(error)) => Fault::Over(unknown(error.message)),
+                    (Lost::Partly, _) => Fault::Over(unknown(IN_PART)),
                     _ => Fault::Over(stop.into()),
                 });
             }
             Waited::Silent(stop) => {
                 return Err(match lost {
-                    Lost::Unclear => Fault::Over(unknown("the server did not stop when it was asked to")),
+                    Lost::Unclear | Lost::Partly => {
+                        Fault::Over(unknown("the server did not stop when it was asked to"))
+                    }
                     Lost::Nothing => Fault::Over(stop.into()),
                 });
             }
             Waited::Done(Err(broken)) => broken,
         };
         if number(&broken) == Some(MAX_TIME_EXPIRED) && self.watch.now() == Some(Stop::Deadline) {
-            return Err(Fault::Over(ExecutionError::TimedOut));
+            let over = if lost == Lost::Partly { unknown(IN_PART) } else { ExecutionError::TimedOut };
+            return Err(Fault::Over(over));
         }
         Err(match broken.cause() {
             Cause::Server(error) => Fault::Failed(error),
@@ -294,9 +305,15 @@ impl Worker {
 pub(crate) enum Lost {
     /// Nothing can take effect any more.
     Nothing,
-    /// It may have taken effect.
+    /// It may have taken effect, as a whole.
     Unclear,
+    /// It may have taken effect, as a whole or in part; what was done when it is stopped stays.
+    Partly,
 }
+
+/// How it is told that something was stopped of which a part may stay.
+const IN_PART: &str =
+    "it was stopped in the middle and ran outside of a transaction, so it may have taken effect in part";
 
 fn limit_batch(document: &mut Document) {
     let own = super::errors::int(document.get("batchSize"));

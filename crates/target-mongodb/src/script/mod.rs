@@ -27,7 +27,7 @@ use self::told::{
 use crate::ejson;
 use crate::executor::{MongoExecutor, scope};
 use crate::rules::{Answer, Command, check_one};
-use crate::run::{Broken, Fault, Lost, Way, Worker, as_document, reply_row, row, send, unknown};
+use crate::run::{Broken, Fault, Lost, Way, Worker, alone, as_document, reply_row, row, send, unknown};
 
 /// Of the documents of one answer: a script reads more than that with a cursor.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
@@ -200,7 +200,7 @@ impl MongoScript {
         self.committing = writes;
         let answer = match Way::of(std::slice::from_ref(&command), self.worker.has_transactions) {
             Ok(Way::Reads) => self.run(&command, Lost::Nothing).await?,
-            Ok(Way::Alone) => self.run(&command, Lost::Unclear).await?,
+            Ok(Way::Alone) => self.run(&command, alone(std::slice::from_ref(&command))).await?,
             Ok(Way::Transaction) => self.by_itself(&command).await?,
             Err(error) => return Err(CallError::Ended(error)),
         };
@@ -221,7 +221,7 @@ impl MongoScript {
                 // The server has refused before it did anything: a collection that no transaction can write to.
                 if matches!(&error, CallError::Database(e) if e.number == Some(crate::run::NOT_IN_TRANSACTION))
                 {
-                    return self.run(command, Lost::Unclear).await;
+                    return self.run(command, Lost::Partly).await;
                 }
                 Err(error)
             }
