@@ -86,14 +86,18 @@ pub(crate) async fn ask(
     }
 }
 
+/// JavaScript's own messages seldom end as a sentence does.
+pub(crate) fn sentence(message: String) -> String {
+    if message.ends_with(['.', '!', '?']) { message } else { message + "." }
+}
+
 pub(crate) fn refused(code: &str, message: String, position: Option<Position>) -> ScriptCheckError {
     ScriptCheckError::Refused(Refusal { code: code.to_owned(), message: shortened(message), position })
 }
 
 pub(crate) fn too_much(code: &str, what: &str) -> ScriptCheckError {
     let message = format!(
-        "The {what} cannot be read with {} seconds of processor time and the memory that a script may use. Make it \
-         smaller.",
+        "{what} with {} seconds of processor time and the memory that a script may use. Make it smaller.",
         PROCESSOR.as_secs()
     );
     refused(code, message, None)

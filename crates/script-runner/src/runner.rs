@@ -136,7 +136,9 @@ impl ScriptRunner for ProcessScriptRunner {
                 error.message,
                 Some(Position { line: error.line, column: error.column }),
             )),
-            Ok(_) | Err(Unread::TooMuch) => Err(reading::too_much("script_unreadable", "script")),
+            Ok(_) | Err(Unread::TooMuch) => {
+                Err(reading::too_much("script_unreadable", "The script cannot be read"))
+            }
             Err(Unread::Unavailable(error)) => Err(error),
         }
     }
@@ -180,7 +182,7 @@ impl ShellEvaluator for ProcessScriptRunner {
         let mut lent = self.to_read().await?;
         let compile = Compile { database: database.map(|name| name.as_str().to_owned()) };
         let message = ToWorker::Compile(compile);
-        let too_much = || reading::too_much("shell_unreadable", "text");
+        let too_much = || reading::too_much("shell_unreadable", "The text cannot be evaluated");
         match reading::ask(&mut lent.process, self.settings.memory_bytes, &message, text).await {
             Ok((FromWorker::Compiled(Compiled { error: None }), lines)) => {
                 translate::commands(lines).ok_or_else(too_much)
@@ -188,7 +190,7 @@ impl ShellEvaluator for ProcessScriptRunner {
             Ok((FromWorker::Compiled(Compiled { error: Some(error) }), _)) => {
                 let CompileError { code, message, line, column } = error;
                 let position = line.zip(column).map(|(line, column)| Position { line, column });
-                Err(reading::refused(reading::known(&code), message, position))
+                Err(reading::refused(reading::known(&code), reading::sentence(message), position))
             }
             Ok(_) | Err(Unread::TooMuch) => Err(too_much()),
             Err(Unread::Unavailable(error)) => Err(error),

@@ -1,7 +1,7 @@
 //! Evaluates what a person would type into MongoDB's shell, once, with a `db` that writes down what it is asked for.
 //! Nothing can be reached from here. What comes of it are commands, or why there are none.
 
-use script_protocol::{CompileError, SyntaxError};
+use script_protocol::{CompileError, MAX_RESULT, MAX_STATEMENT, SyntaxError};
 
 use crate::check;
 use crate::host::Host;
@@ -46,7 +46,7 @@ pub(crate) fn commands<'s>(
     }
     let value = script.and_then(|script| script.run(scope));
     if let Some(lines) = value.and_then(|value| call(scope, prelude, "commands", &[value])) {
-        return Ok(lines.to_rust_string_lossy(scope).into_bytes());
+        return within_limits(lines.to_rust_string_lossy(scope));
     }
     let Some(exception) = scope.exception() else {
         return Err(plain("shell_error", "the text cannot be evaluated"));
@@ -62,6 +62,17 @@ pub(crate) fn commands<'s>(
         line: threw.line,
         column: threw.column,
     })
+}
+
+/// JavaScript counts characters, so bytes are counted here.
+fn within_limits(lines: String) -> Result<Vec<u8>, CompileError> {
+    if lines.len() > MAX_RESULT || lines.split('\n').any(|line| line.len() > MAX_STATEMENT) {
+        return Err(plain(
+            "invalid_command",
+            "a command is longer than 8 MiB of Extended JSON, or all of them are longer than 16 MiB",
+        ));
+    }
+    Ok(lines.into_bytes())
 }
 
 /// A script whose value is that of the text's last statement.

@@ -19,6 +19,7 @@ const WORLD: &[&str] = &[
     include_str!("shell/arguments.js"),
     include_str!("shell/operations.js"),
     include_str!("shell/session.js"),
+    include_str!("shell/reading.js"),
     include_str!("shell/cursor.js"),
     include_str!("shell/reads.js"),
     include_str!("shell/writes.js"),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use domain::ids::{InstanceId, PodId};
 use domain::services::{Authority, NewTarget};
 use domain::target::{
-    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TargetChange, TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, MongoAddress, Target, TargetChange, TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName};
 use domain::user::Origin;
@@ -29,11 +29,10 @@ pub(crate) async fn target(config: &Config, command: TargetCommand) -> anyhow::R
             for target in administration.targets(&operator).await? {
                 let pods: Vec<&str> = target.pods.iter().map(PodId::as_str).collect();
                 say(&format!(
-                    "{}\t{}\t{}:{}\t{}\t{}\t{}",
+                    "{}\t{}\t{}\t{}\t{}\t{}",
                     target.id,
                     target.engine.as_str(),
-                    target.host,
-                    target.port,
+                    address(&target),
                     if target.read_only { "read-only" } else { "read-write" },
                     if target.active { "active" } else { "inactive" },
                     pods.join(",")
@@ -62,6 +61,18 @@ async fn set_active(
     let change = TargetChange { active: Some(active), ..TargetChange::default() };
     administration.change_target(&Authority::Operator, &id, change, Origin::cli()).await?;
     say(&format!("{id} is {} now", if active { "active" } else { "inactive" }))
+}
+
+/// Of several hosts each may have its own port, and a name that DNS resolves has none.
+fn address(target: &Target) -> String {
+    match target.engine {
+        Engine::Postgresql => format!("{}:{}", target.host, target.port),
+        Engine::Mongodb => {
+            let options = target.connection_options.as_deref();
+            MongoAddress::parse(&target.host, target.port, options)
+                .map_or_else(|_| target.host.clone(), |address| address.hosts.join(","))
+        }
+    }
 }
 
 fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {

@@ -42,6 +42,15 @@ pub(super) async fn databases(server: &PostgresServer, state: &DemoState) -> any
             admin.batch_execute(&format!("CREATE DATABASE {database} OWNER {owner}")).await?;
         }
     }
+    // Everybody may connect to a new database. A role that may not does not find it in its list.
+    for (database, role) in
+        [("postgres", "postgres"), (PORTAL, PORTAL_SERVER), (SHOP, SHOP_ROLE), (ANALYTICS, ANALYTICS_ROLE)]
+    {
+        let connect = format!(
+            "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO {role}"
+        );
+        admin.batch_execute(&connect).await?;
+    }
     for (database, role, rights) in
         [(SHOP, SHOP_ROLE, "SELECT, INSERT, UPDATE, DELETE"), (ANALYTICS, ANALYTICS_ROLE, "SELECT")]
     {

@@ -9,7 +9,8 @@ mod server;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::execution::Credentials;
@@ -43,6 +44,9 @@ const MOST_CLIENTS: usize = 256;
 pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) server: Server,
+    /// A request to end a session of this client was not answered and may still come to act, so no session of it is used
+    /// again.
+    pub(crate) spoiled: Arc<AtomicBool>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -99,7 +103,7 @@ impl Clients {
         let link = match kept {
             Some((link, true)) => link,
             known => {
-                let looked = self.look(target, credentials, known.map(|(link, _)| link.client)).await;
+                let looked = self.look(target, credentials, known.map(|(link, _)| link)).await;
                 if looked.is_err() {
                     // Whatever was wrong with it, the next one begins anew.
                     self.lock().remove(&key);
@@ -124,13 +128,15 @@ impl Clients {
         self.lock().clear();
     }
 
-    /// The kept client, and whether what is known of its server is fresh. One with another password is none.
+    /// The kept client, and whether what is known of its server is fresh. One that is spoiled, or has another password, is none.
     fn kept(&self, key: &Key, credentials: &Credentials) -> Option<(Link, bool)> {
         let mut all = self.lock();
         let now = Instant::now();
         all.retain(|_, kept| now.duration_since(kept.used_at) < self.settings.max_idle);
         let kept = all.get_mut(key)?;
-        if kept.password.expose_secret() != credentials.password.expose_secret() {
+        if kept.link.spoiled.load(Ordering::Relaxed)
+            || kept.password.expose_secret() != credentials.password.expose_secret()
+        {
             all.remove(key);
             return None;
         }
@@ -155,15 +161,15 @@ impl Clients {
         &self,
         target: &Target,
         credentials: &Credentials,
-        client: Option<Client>,
+        known: Option<Link>,
     ) -> Result<Link, ExecutionError> {
         let work = async {
-            let client = match client {
-                Some(client) => client,
-                None => options::client(target, credentials, &self.settings).await?,
+            let (client, spoiled) = match known {
+                Some(link) => (link.client, link.spoiled),
+                None => (options::client(target, credentials, &self.settings).await?, Arc::default()),
             };
             let server = Server::ask(&client).await.map_err(|error| not_connected(&error))?;
-            Ok(Link { client, server })
+            Ok(Link { client, server, spoiled })
         };
         // The driver has the same limit for the choice of a server; this one holds for all of it.
         match tokio::time::timeout(self.settings.timeout * 2, work).await {

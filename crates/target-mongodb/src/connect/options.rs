@@ -15,6 +15,8 @@ const APP_NAME: &str = "query-portal";
 /// Connections of one client that do nothing are closed after so long.
 const MAX_IDLE: std::time::Duration = std::time::Duration::from_mins(1);
 
+const MAX_CONNECTIONS: u32 = 1_000;
+
 pub(super) async fn client(
     target: &Target,
     credentials: &Credentials,
@@ -28,6 +30,8 @@ pub(super) async fn client(
     options.connect_timeout = Some(settings.timeout);
     options.server_selection_timeout = Some(settings.timeout);
     options.max_idle_time = Some(MAX_IDLE);
+    // How many executions there are is the portal's to say, and whoever stops one must not wait for another.
+    options.max_pool_size = Some(MAX_CONNECTIONS);
     // What a person submitted runs once.
     options.retry_reads = Some(false);
     options.retry_writes = Some(false);

@@ -174,6 +174,23 @@ proptest! {
     }
 
     #[test]
+    fn doubles_beside_all_sorts_of_strings_are_the_nearest_ones(
+        given in prop::collection::vec((any::<String>(), double().prop_filter("a number", |n| n.is_finite()), any::<i64>()), 0..6)
+    ) {
+        let items: Vec<String> = given
+            .iter()
+            .map(|(text, double, int)| format!("{{\"-1\\\\\\\"2\":[{},{double:?},{int}]}}", Value::from(text.as_str())))
+            .collect();
+        let read = document(&format!("{{\"v\":[{}]}}", items.join(", "))).unwrap();
+        for (item, (text, double, int)) in read.get_array("v").unwrap().iter().zip(given) {
+            let item = item.as_document().unwrap().get_array("-1\\\"2").unwrap();
+            prop_assert_eq!(item[0].as_str(), Some(text.as_str()));
+            prop_assert_eq!(item[1].as_f64().map(f64::to_bits), Some(double.to_bits()));
+            prop_assert_eq!(item[2].as_i64().or(item[2].as_i32().map(i64::from)), Some(int));
+        }
+    }
+
+    #[test]
     fn any_text_is_survived(text in "[\\[{][\\[\\]{}\":,$a-z0-9\\\\ .eE+-]{0,200}") {
         drop(super::commands(&text));
     }

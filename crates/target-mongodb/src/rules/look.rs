@@ -2,6 +2,7 @@
 
 use bson::{Bson, Document};
 use domain::review::{Effect, Finding, Refusal, Scope};
+use domain::text::DatabaseName;
 
 use super::commands::{COMMANDS, EVERYWHERE, Field, OF_SERVER, Spec, named as spec_named, why_not};
 
@@ -47,7 +48,7 @@ pub(super) fn look(
         .iter()
         .next()
         .ok_or_else(|| refusal("no_command", "The document is empty; its first field names the command."))?;
-    let elsewhere = database.filter(|name| scope.database.as_ref().map(|d| d.as_str()) != Some(name));
+    let elsewhere = database.filter(|name| scope.database.as_ref().map(DatabaseName::as_str) != Some(name));
     let spec = match elsewhere {
         Some(ADMIN) if scope.admits.other_databases => {
             spec_named(OF_SERVER, name).ok_or_else(|| not_there(name, OF_SERVER))
@@ -97,20 +98,14 @@ fn not_there(name: &str, table: &[Spec]) -> Refusal {
         }
         _ => None,
     };
-    match reason {
-        Some(reason) => {
-            refusal("command_not_allowed", format!("The command {name} does not run here: {reason}."))
-        }
-        None => {
-            let there: Vec<&str> = table.iter().map(|spec| spec.name).collect();
-            let message = format!(
-                "{} is not among the commands that the portal runs. There are: {}.",
-                named(name),
-                there.join(", ")
-            );
-            refusal("command_not_allowed", message)
-        }
-    }
+    let message = if let Some(reason) = reason {
+        format!("The command {name} does not run here: {reason}.")
+    } else {
+        let there: Vec<&str> = table.iter().map(|spec| spec.name).collect();
+        let there = there.join(", ");
+        format!("{} is not among the commands that the portal runs. There are: {there}.", named(name))
+    };
+    refusal("command_not_allowed", message)
 }
 
 impl Look<'_> {
@@ -133,7 +128,7 @@ impl Look<'_> {
             _ if !spec.of_collection => {}
             // A pipeline that begins with documents of its own reads no collection; no transaction takes it.
             one if spec.name == "aggregate" && is_one(one) => self.found.in_transaction = false,
-            name => self.collection(name)?,
+            name => collection(name)?,
         }
         for (n, (name, value)) in command.iter().enumerate() {
             if n == 0 && spec.name != "explain" {
@@ -152,7 +147,7 @@ impl Look<'_> {
             "findAndModify" => self.found_one(command),
             "drop" => self.find("drop", "drop removes the collection with everything in it, for good."),
             "dropIndexes" => {
-                self.find("drop", "dropIndexes removes indexes; queries that need them become slow.")
+                self.find("drop", "dropIndexes removes indexes; queries that need them become slow.");
             }
             _ => {}
         }
@@ -163,7 +158,7 @@ impl Look<'_> {
         match field {
             Field::Plain => Ok(()),
             Field::Expression => self.expression(value),
-            Field::Collection => self.collection(value),
+            Field::Collection => collection(value),
             Field::Pipeline => self.pipeline(value, true),
             Field::View => self.pipeline(value, false),
             Field::Updates => self.each(value, Self::one_update),
@@ -283,7 +278,7 @@ impl Look<'_> {
                 for (name, value) in out {
                     match name.as_str() {
                         "db" => self.database(value)?,
-                        "replace" | "merge" | "reduce" => self.collection(value)?,
+                        "replace" | "merge" | "reduce" => collection(value)?,
                         _ => {}
                     }
                 }
@@ -291,7 +286,7 @@ impl Look<'_> {
             }
             name => {
                 self.writes_alone("mapReduce", "writes its result into a collection");
-                self.collection(name)
+                collection(name)
             }
         }
     }
@@ -348,25 +343,6 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// A collection that is named somewhere in the command.
-    pub(super) fn collection(&mut self, name: &Bson) -> Result<(), Refusal> {
-        let Bson::String(name) = name else {
-            return Err(refusal("bad_command", "The name of a collection is a string."));
-        };
-        if name.is_empty() || name.contains('\0') {
-            let shown = self::named(&name.replace('\0', "\\0"));
-            return Err(refusal("bad_command", format!("{shown} is no name that a collection can have.")));
-        }
-        if name.starts_with("system.") || name.contains(".system.") {
-            let message = format!(
-                "The collection {} belongs to the server itself: what is in it is not for requests.",
-                self::named(name)
-            );
-            return Err(refusal("system_collection", message));
-        }
-        Ok(())
-    }
-
     /// A stage or command that writes and cannot be part of a transaction.
     pub(super) fn writes_alone(&mut self, what: &str, how: &str) {
         self.found.effect = self.found.effect.max(Effect::Write);
@@ -380,6 +356,25 @@ impl Look<'_> {
             self.found.findings.push(finding);
         }
     }
+}
+
+/// A collection that is named somewhere in the command.
+pub(super) fn collection(name: &Bson) -> Result<(), Refusal> {
+    let Bson::String(name) = name else {
+        return Err(refusal("bad_command", "The name of a collection is a string."));
+    };
+    if name.is_empty() || name.contains('\0') {
+        let shown = self::named(&name.replace('\0', "\\0"));
+        return Err(refusal("bad_command", format!("{shown} is no name that a collection can have.")));
+    }
+    if name.starts_with("system.") || name.contains(".system.") {
+        let message = format!(
+            "The collection {} belongs to the server itself: what is in it is not for requests.",
+            self::named(name)
+        );
+        return Err(refusal("system_collection", message));
+    }
+    Ok(())
 }
 
 fn is_one(value: &Bson) -> bool {
@@ -411,13 +406,12 @@ fn is_database_name(name: &str) -> bool {
 
 fn unknown_field(spec: &Spec, name: &str) -> Refusal {
     let shown = named(name);
-    let message = match why_not(name) {
-        Some(why) => format!("The field {shown} of {} is not for requests: {why}.", spec.name),
-        None => {
-            let there: Vec<&str> =
-                spec.fields.iter().map(|(name, _)| *name).chain(EVERYWHERE.iter().copied()).collect();
-            format!("{} has no field {shown} here. There are: {}.", spec.name, there.join(", "))
-        }
+    let message = if let Some(why) = why_not(name) {
+        format!("The field {shown} of {} is not for requests: {why}.", spec.name)
+    } else {
+        let there: Vec<&str> =
+            spec.fields.iter().map(|(name, _)| *name).chain(EVERYWHERE.iter().copied()).collect();
+        format!("{} has no field {shown} here. There are: {}.", spec.name, there.join(", "))
     };
     refusal("field_not_allowed", message)
 }

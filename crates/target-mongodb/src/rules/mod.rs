@@ -45,7 +45,7 @@ pub(crate) fn check_one(document: Document, scope: &Scope) -> Result<(Command, V
         Some(_) => return Err(refusal("bad_command", "$db names a database: it is a string.")),
     };
     let (spec, found) = look::look(&document, named.as_deref(), scope)?;
-    let approved = scope.database.as_ref().map(|name| name.as_str());
+    let approved = scope.database.as_ref().map(domain::text::DatabaseName::as_str);
     let command = Command {
         database: named.filter(|name| Some(name.as_str()) != approved),
         document,

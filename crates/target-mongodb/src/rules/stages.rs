@@ -6,7 +6,7 @@
 use bson::{Bson, Document};
 use domain::review::Refusal;
 
-use super::look::{Look, refusal};
+use super::look::{Look, collection, refusal};
 
 /// What the rules look at inside of a stage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,7 +96,7 @@ impl Look<'_> {
             }
             Stage::Union => match body {
                 Bson::Document(_) => self.joins(body, "coll"),
-                name => self.collection(name),
+                name => collection(name),
             },
             Stage::Merges | Stage::Outputs if !may_write => {
                 let message = format!("{name} writes, which is possible only at the end of an aggregation.");
@@ -116,7 +116,7 @@ impl Look<'_> {
         if let Some(Bson::Document(other)) = body.get(from) {
             self.elsewhere(other)?;
         } else if let Some(name) = body.get(from) {
-            self.collection(name)?;
+            collection(name)?;
         }
         // `$unionWith` can name a database beside the collection.
         if let Some(database) = body.get("db") {
@@ -141,7 +141,7 @@ impl Look<'_> {
     fn destination(&mut self, into: &Bson) -> Result<(), Refusal> {
         match into {
             Bson::Document(other) => self.elsewhere(other),
-            name => self.collection(name),
+            name => collection(name),
         }
     }
 
@@ -149,7 +149,7 @@ impl Look<'_> {
         if let Some(database) = other.get("db") {
             self.database(database)?;
         }
-        other.get("coll").map_or(Ok(()), |name| self.collection(name))
+        other.get("coll").map_or(Ok(()), collection)
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) enum Broken {
     Driver(#[from] Error),
     /// The server took the command and reported errors of its parts.
     #[error("the server reported write errors")]
-    Write(DatabaseError),
+    Write(Box<DatabaseError>),
     #[error("the result could not be kept")]
     Sink(#[from] SinkError),
     #[error("a document cannot be shown")]
@@ -41,7 +41,7 @@ impl Broken {
     /// Sorts an error. Whether anything took effect is for the caller to know.
     pub(crate) fn cause(self) -> Cause {
         match self {
-            Self::Write(error) => Cause::Server(error),
+            Self::Write(error) => Cause::Server(*error),
             Self::Sink(error) => Cause::Sink(error),
             Self::Unshown(error) => {
                 Cause::Server(own("Unreadable", format!("A document cannot be shown: {error}.")))
@@ -121,7 +121,7 @@ fn readable(code: i32, message: &str) -> String {
     if code == 13
         && let Some((before, command)) = message.split_once(" to execute command { ")
     {
-        let name: String = command.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+        let name: String = command.chars().take_while(char::is_ascii_alphanumeric).collect();
         return format!("{before} to execute {name}");
     }
     message.to_owned()

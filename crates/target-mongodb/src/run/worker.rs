@@ -3,6 +3,8 @@
 //!
 //! This module must not know what the commands are for: a request's, or a script's.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
@@ -50,6 +52,7 @@ pub(crate) enum Fault {
 struct Killer {
     client: Client,
     session: Document,
+    spoiled: Arc<AtomicBool>,
 }
 
 impl Stoppable for Killer {
@@ -58,6 +61,7 @@ impl Stoppable for Killer {
         // Needs no right: everybody may end their own.
         let kill = admin.run_command(doc! { "killSessions": [self.session.clone()] });
         if !matches!(timeout(ASK_LIMIT, kill).await, Ok(Ok(_))) {
+            self.spoiled.store(true, Ordering::Relaxed);
             tracing::debug!("the target did not take a request to end a session in time");
         }
         let Ok(Ok(operations)) = timeout(ASK_LIMIT, self.operations()).await else { return };
@@ -103,7 +107,8 @@ impl Worker {
     ) -> Result<Self, ExecutionError> {
         let watch = Watch::new(stop, order.limits.timeout);
         let session = link.client.start_session().await.map_err(|error| not_connected(&error))?;
-        let killer = Killer { client: link.client.clone(), session: session.id().clone() };
+        let killer =
+            Killer { client: link.client.clone(), session: session.id().clone(), spoiled: link.spoiled };
         Ok(Self {
             watch,
             session,
@@ -136,16 +141,15 @@ impl Worker {
             document.insert("writeConcern", doc! { "w": "majority" });
         }
         if command.spec.answer == Answer::Cursor {
-            match command.spec.name {
-                "find" => limit_batch(&mut document),
-                _ => {
-                    let mut cursor = match document.remove("cursor") {
-                        Some(Bson::Document(cursor)) => cursor,
-                        _ => Document::new(),
-                    };
-                    limit_batch(&mut cursor);
-                    document.insert("cursor", cursor);
-                }
+            if command.spec.name == "find" {
+                limit_batch(&mut document);
+            } else {
+                let mut cursor = match document.remove("cursor") {
+                    Some(Bson::Document(cursor)) => cursor,
+                    _ => Document::new(),
+                };
+                limit_batch(&mut cursor);
+                document.insert("cursor", cursor);
             }
         }
         Ok(RawDocumentBuf::try_from(&document)?)
@@ -325,7 +329,7 @@ fn limit_batch(document: &mut Document) {
 /// The write errors of a reply are an error, too.
 pub(crate) fn whole(reply: Document) -> Result<Document, Broken> {
     match write_errors(&reply) {
-        Some(error) => Err(Broken::Write(error)),
+        Some(error) => Err(Broken::Write(Box::new(error))),
         None => Ok(reply),
     }
 }

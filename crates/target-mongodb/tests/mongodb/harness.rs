@@ -124,8 +124,10 @@ impl Db {
     }
 
     pub(crate) fn order_of(&self, text: SubmissionText, compiled: Vec<String>) -> ExecutionOrder {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
         ExecutionOrder {
-            request: RequestId::from_uuid(uuid::Uuid::new_v4()),
+            request: RequestId::from_uuid(uuid::Uuid::from_u128(number)),
             target: self.target.clone(),
             database: DatabaseName::parse(&self.name).unwrap(),
             credentials: Credentials { username: self.user_name(), password: SecretString::from(PASSWORD) },
@@ -167,9 +169,8 @@ impl Db {
     /// The documents of a collection as the server keeps them, by the order of their ids.
     pub(crate) async fn raw(&self, collection: &str) -> Vec<RawDocumentBuf> {
         use futures_util::TryStreamExt as _;
-        let found =
-            self.database().collection::<RawDocumentBuf>(collection).find(doc! {}).sort(doc! { "_id": 1 });
-        found.await.unwrap().try_collect().await.unwrap()
+        let collection = self.database().collection::<RawDocumentBuf>(collection);
+        collection.find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap().try_collect().await.unwrap()
     }
 
     /// Every failure of this kind of command from now on, until it is switched off or was met as often as said.
@@ -186,6 +187,8 @@ impl Db {
             doc! { "$currentOp": look },
             doc! { "$match": {
                 "$or": [{ "active": true }, { "type": { "$in": ["idleSession", "idleCursor"] } }],
+                // The server's own threads have none.
+                "lsid": { "$exists": true },
                 "command.pipeline.0.$currentOp": { "$exists": false },
                 "cursor.originatingCommand.pipeline.0.$currentOp": { "$exists": false },
             } },

@@ -68,14 +68,17 @@ async fn what_is_shown_is_what_runs() {
         for (name, value) in sent {
             match name.as_str() {
                 // The portal's and the driver's own; a batch size stands in a cursor, too.
-                "lsid" | "$db" | "$clusterTime" | "comment" | "maxTimeMS" | "cursor" | "batchSize" | "txnNumber"
-                | "startTransaction" | "autocommit" | "readConcern" | "writeConcern" => {}
+                "lsid" | "$db" | "$clusterTime" | "comment" | "maxTimeMS" | "cursor" | "batchSize"
+                | "txnNumber" | "startTransaction" | "autocommit" | "readConcern" | "writeConcern" => {}
                 // A write stands there with its parts.
                 "ordered" => assert_eq!(value, &Bson::Boolean(true), "{text}"),
                 "q" | "u" | "limit" | "multi" | "upsert" => {
                     let parts = shown.get_array("deletes").or_else(|_| shown.get_array("updates")).unwrap();
                     let part = parts[0].as_document().unwrap().get(name);
-                    assert!(part == Some(value) || matches!(value, Bson::Boolean(false)), "{text}: {name}: {value}");
+                    assert!(
+                        part == Some(value) || matches!(value, Bson::Boolean(false)),
+                        "{text}: {name}: {value}"
+                    );
                 }
                 // Of an insert it tells the number of documents only.
                 "documents" if value.as_array().is_none() => {}

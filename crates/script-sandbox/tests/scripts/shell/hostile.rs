@@ -45,7 +45,8 @@ async fn getters_and_proxies_are_asked_once() {
 #[tokio::test]
 async fn spoiled_prototypes_make_no_difference() {
     let runner = runner();
-    let command = "db.u.updateMany({ a: [1, 'é', ObjectId('507f1f77bcf86cd799439011'), NumberDecimal('1.5'), new Date(0)] }, { $set: { b: 1 } }, { upsert: true })";
+    let values = "[1, 'é', ObjectId('507f1f77bcf86cd799439011'), NumberDecimal('1.5'), new Date(0)]";
+    let command = "db.u.updateMany({ a: values }, { $set: { b: 1 } }, { upsert: true })";
     let expected = r#"{"update":"u","updates":[{"q":{"a":[{"$numberInt":"1"},"é",{"$oid":"507f1f77bcf86cd799439011"},{"$numberDecimal":"1.5"},{"$date":{"$numberLong":"0"}}]},"u":{"$set":{"b":{"$numberInt":"1"}}},"multi":true,"upsert":true}]}"#;
     for spoil in [
         "Object.prototype.x = 1",
@@ -65,12 +66,13 @@ async fn spoiled_prototypes_make_no_difference() {
         "globalThis.Proxy = globalThis.TypeError = globalThis.WeakMap = undefined",
     ] {
         // The values that a text makes with what it has spoiled are its own affair, so they are made before.
-        let text = format!("const made = () => {command}; {spoil}; made()");
-        let came = evaluate_on(&runner, &text).await;
-        match came {
+        match evaluate_on(&runner, &format!("const values = {values}; {spoil}; {command}")).await {
             Ok(commands) => assert_eq!(commands, [expected], "{spoil}"),
-            // What a constructor of the package stumbles over is told.
-            Err(refusal) => assert!(spoil.contains("charCodeAt"), "{spoil}: {}", refusal.message),
+            // What the package stumbles over when it writes a decimal is told.
+            Err(refusal) => {
+                assert_eq!(refusal.code, "shell_error", "{spoil}: {}", refusal.message);
+                assert!(spoil.contains("throw"), "{spoil}: {}", refusal.message);
+            }
         }
     }
 }
@@ -96,8 +98,6 @@ async fn what_is_put_in_the_place_of_db_is_no_command() {
         ("db.u.find({ get a() { db.v.drop(); return 1 } })", "several_commands"),
         ("db.u.find(new Proxy({}, { ownKeys() { throw null } }))", "shell_error"),
         ("db.u.find(new Proxy({}, { getPrototypeOf() { throw 7 } }))", "shell_error"),
-        ("db.u.insertOne({ v: Object.create(ObjectId.prototype) })", "invalid_command"),
-        ("db.u.insertOne({ v: Object.assign(NumberDecimal('1'), { bytes: '\"}' }) })", "shell_error"),
         ("const f = () => f(); f()", "shell_error"),
         ("db.u.find({ get a() { return this } })", "invalid_command"),
         (
@@ -106,11 +106,7 @@ async fn what_is_put_in_the_place_of_db_is_no_command() {
         ),
     ] {
         let refusal = refused(&runner, text).await;
-        let shell = ["shell_error", "no_command", "not_the_value", "several_commands", "invalid_command"];
-        assert!(shell.contains(&refusal.code.as_str()), "{text}: {refusal:?}");
-        if refusal.code != code {
-            panic!("{text}: {refusal:?}, and not {code}");
-        }
+        assert_eq!(refusal.code, code, "{text}: {refusal:?}");
     }
     assert_eq!(evaluate_on(&runner, "const then = db.u.find(); then").await.unwrap(), [FIND]);
 }
@@ -154,10 +150,17 @@ async fn texts_that_never_end_are_ended() {
         "/^(a+)+$/.test('a'.repeat(50) + 'b'); db.u.find()",
     ] {
         let begun = Instant::now();
-        let refusal = refused(&runner, text).await;
-        assert_eq!(refusal.code, "shell_unreadable", "{text}: {}", refusal.message);
-        assert!(refusal.message.contains("3 seconds of processor time"), "{}", refusal.message);
-        assert!(begun.elapsed() < Duration::from_secs(15), "{text}: {:?}", begun.elapsed());
+        let parsed = SubmissionText::parse(text).unwrap();
+        match runner.evaluate(&parsed, None).await {
+            Err(ScriptCheckError::Refused(refusal)) => {
+                assert_eq!(refusal.code, "shell_unreadable", "{text}: {}", refusal.message);
+                assert!(refusal.message.contains("3 seconds of processor time"), "{}", refusal.message);
+            }
+            // On a host that is busy with other things it does not get that much of the processor in time.
+            Err(ScriptCheckError::Unavailable { .. }) => {}
+            Ok(commands) => panic!("{text} came to {commands:?}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(25), "{text}: {:?}", begun.elapsed());
     }
     assert_eq!(evaluate_on(&runner, "db.u.find()").await.unwrap(), [FIND]);
 }

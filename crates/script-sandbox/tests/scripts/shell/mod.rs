@@ -1,6 +1,7 @@
 //! MongoDB's shell: texts that are evaluated into commands, and scripts that run them.
 
 mod commands;
+mod failing;
 mod hostile;
 mod mistakes;
 mod running;
