@@ -155,7 +155,7 @@ pub enum FailureKind {
     Credentials,
     /// The target could not be reached.
     TargetUnavailable,
-    /// The server reported an error; nothing of the request took effect.
+    /// The server reported an error; nothing of the request took effect, unless the message says so.
     Database,
     /// The limit on time ran out; nothing of the request took effect.
     TimedOut,

@@ -97,6 +97,10 @@ pub enum CallError {
     /// The server reported an error, and what the call's own transaction did is undone. The script goes on.
     #[error("{}", .0.message)]
     Database(DatabaseError),
+    /// The same of a call that the server runs outside of transactions: a part of what it did may stay. The script goes
+    /// on.
+    #[error("{}", .0.message)]
+    Partly(DatabaseError),
     /// The session is over, and so is the script.
     #[error("the session ended")]
     Ended(#[source] ExecutionError),

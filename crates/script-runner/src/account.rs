@@ -76,7 +76,7 @@ impl Account {
         let Some(UnderWay { number, kind, statement, stream, begun }) = self.under_way.take() else {
             return 0;
         };
-        let committed = answer.as_ref().is_ok_and(|answer| answer.committed);
+        let committed = stays(answer);
         self.commits += u64::from(committed);
         match (kind, answer) {
             (Some(CallKind::Begin), Ok(_)) => self.in_transaction = true,
@@ -130,12 +130,21 @@ impl Account {
     }
 }
 
+/// Whether something that the call did stays whatever becomes of the script, or may.
+pub(crate) fn stays(answer: &Result<CallAnswer, CallError>) -> bool {
+    match answer {
+        Ok(answer) => answer.committed,
+        Err(CallError::Partly(_)) => true,
+        Err(CallError::Database(_) | CallError::Refused(_) | CallError::Ended(_)) => false,
+    }
+}
+
 /// The code of a call that failed.
 fn code(answer: &Result<CallAnswer, CallError>) -> Option<String> {
     Some(match answer {
         Ok(_) => return None,
         Err(CallError::Refused(refusal)) => refusal.code.clone(),
-        Err(CallError::Database(error)) => error.code.clone(),
+        Err(CallError::Database(error) | CallError::Partly(error)) => error.code.clone(),
         Err(CallError::Ended(ExecutionError::TimedOut)) => "timed_out".to_owned(),
         Err(CallError::Ended(ExecutionError::Cancelled)) => "cancelled".to_owned(),
         Err(CallError::Ended(_)) => "session_ended".to_owned(),

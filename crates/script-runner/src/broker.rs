@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::Account;
+use crate::account::{Account, stays};
 use crate::journal::journal;
 use crate::pool::Lent;
 use crate::process::{Death, Life, Process};
@@ -257,7 +257,7 @@ impl Broker {
         session.idle = Some(idle);
         session.under_way = None;
         let number = self.account.end(&answer);
-        let committed = answer.as_ref().is_ok_and(|answer| answer.committed);
+        let committed = stays(&answer);
         let (message, payload) = match answer {
             Ok(answer) => {
                 let (answer, rows) = translate::answer(number, answer);
@@ -269,7 +269,7 @@ impl Broker {
             }
             Err(CallError::Ended(error)) => return Some(ended(error)),
             Err(CallError::Refused(refusal)) => (failure(number, translate::refused(&refusal)), vec![]),
-            Err(CallError::Database(error)) => {
+            Err(CallError::Database(error) | CallError::Partly(error)) => {
                 let message = failure(number, translate::database(&error));
                 self.failed.insert(number, error);
                 (message, vec![])

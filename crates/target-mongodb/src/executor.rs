@@ -107,7 +107,7 @@ impl TargetExecutor for MongoExecutor {
             return Err(ExecutionError::Refused(refusal("not_compiled", message)));
         }
         // The commands are looked at again: what was approved under older rules runs under those of today.
-        let checked = check(&order.submission, &scope(order)).map_err(ExecutionError::Refused)?;
+        let checked = check(&order.submission, &scope(order)).await.map_err(ExecutionError::Refused)?;
         let worker = self.worker(order, cancel).await?;
         Run { order, checked: &checked, worker }.execute(sink).await
     }

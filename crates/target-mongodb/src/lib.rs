@@ -6,6 +6,7 @@
 
 #![expect(clippy::result_large_err, reason = "the errors are the ports', and they are rare")]
 
+mod beside;
 mod connect;
 mod ejson;
 mod executor;

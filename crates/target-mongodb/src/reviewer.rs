@@ -11,6 +11,7 @@ use domain::review::{Refusal, Review, Scope};
 use domain::target::Engine;
 use domain::text::{DatabaseName, SubmissionText};
 
+use crate::beside::beside;
 use crate::ejson;
 use crate::rules::{self, Checked, refusal};
 
@@ -50,11 +51,28 @@ pub(crate) fn commands_of(submission: &Submission) -> Result<Vec<Document>, Refu
     submission.compiled.iter().map(|command| ejson::document(command)).collect()
 }
 
-pub(crate) fn check(submission: &Submission, scope: &Scope) -> Result<Checked, Refusal> {
+pub(crate) async fn check(submission: &Submission, scope: &Scope) -> Result<Checked, Refusal> {
     if submission.kind != SubmissionKind::Query {
         return Err(refusal("not_a_query", "A script is no query: it runs where scripts run."));
     }
-    rules::check(commands_of(submission)?, scope)
+    let bytes = submission.text.as_str().len() + submission.compiled.iter().map(String::len).sum::<usize>();
+    let (submission, scope) = (submission.clone(), scope.clone());
+    beside(bytes, move || rules::check(commands_of(&submission)?, &scope)).await
+}
+
+/// Commands are stored with their request, and everybody who looks at it gets them.
+const MOST_BYTES: usize = 2 * SubmissionText::MAX_BYTES;
+
+fn limited(commands: Vec<String>) -> Result<Vec<String>, Refusal> {
+    let bytes: usize = commands.iter().map(String::len).sum();
+    if bytes <= MOST_BYTES {
+        return Ok(commands);
+    }
+    let message = format!(
+        "The text comes to {bytes} bytes of commands; a request has at most {MOST_BYTES}. Use a script, or several \
+         requests."
+    );
+    Err(refusal("commands_too_large", message))
 }
 
 #[async_trait]
@@ -70,8 +88,10 @@ impl SubmissionReviewer for MongoReviewer {
     ) -> Result<Vec<String>, ScriptCheckError> {
         let refused = ScriptCheckError::Refused;
         if is_extended_json(text.as_str()) {
-            let documents = ejson::commands(text.as_str()).map_err(refused)?;
-            return documents.iter().map(written).collect::<Result<_, _>>().map_err(refused);
+            let (text, bytes) = (text.clone(), text.as_str().len());
+            let read =
+                move || ejson::commands(text.as_str())?.iter().map(written).collect::<Result<Vec<_>, _>>();
+            return beside(bytes, read).await.and_then(limited).map_err(refused);
         }
         let Some(shell) = &self.shell else {
             let message = "This portal evaluates no shell syntax, because scripts are switched off: write the command as \
@@ -80,12 +100,15 @@ impl SubmissionReviewer for MongoReviewer {
         };
         let evaluated = shell.evaluate(text, database).await?;
         // Read and written once more: what is stored is what this crate says it is, whoever evaluated it.
-        let documents = evaluated.iter().map(|command| written(&ejson::document(command)?));
-        documents.collect::<Result<_, _>>().map_err(refused)
+        let bytes = evaluated.iter().map(String::len).sum();
+        let read = move || {
+            evaluated.iter().map(|command| written(&ejson::document(command)?)).collect::<Result<Vec<_>, _>>()
+        };
+        beside(bytes, read).await.and_then(limited).map_err(refused)
     }
 
     async fn review(&self, submission: &Submission, scope: &Scope) -> Result<Review, Refusal> {
-        let Checked { commands, effect, findings } = check(submission, scope)?;
+        let Checked { commands, effect, findings } = check(submission, scope).await?;
         let statements = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         Ok(Review { effect, statements, findings })
     }

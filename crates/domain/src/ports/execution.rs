@@ -17,7 +17,7 @@ pub enum ExecutionError {
     /// A statement that may not run here.
     #[error("{}", .0.message)]
     Refused(Refusal),
-    /// The server reported an error.
+    /// The server reported an error. Of what no transaction can hold something may stay; then the message says so.
     #[error("{}", .0.message)]
     Database(DatabaseError),
     /// The target did not accept the login.

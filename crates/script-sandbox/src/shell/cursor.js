@@ -210,6 +210,8 @@
     cursor, last, quietNames: QUIET,
     // Some pipelines are run for what they do and not for what they give.
     runCursor(value) {
+      // It has no documents: it is run at once, and as a whole.
+      stateOf(value).writes = true;
       if (!recording()) more(stateOf(value));
       return value;
     },

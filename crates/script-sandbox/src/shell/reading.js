@@ -22,7 +22,7 @@
     use(state);
     const few = state.kind === 'find' && state.given.limit !== undefined && state.given.limit !== 0
       && state.given.limit >= -FEW && state.given.limit <= FEW;
-    if (few || state.explanation !== undefined) {
+    if (few || state.writes === true || state.explanation !== undefined) {
       state.buffer = execute(state.operation, state.command());
       state.done = true;
       return;

@@ -2,7 +2,9 @@
 (function (world) {
   'use strict';
 
-  const { add, all, count, cursor, list, ownKeys, push, reply, runCursor, take } = world;
+  const {
+    add, all, count, cursor, getOwnPropertyDescriptor, list, ownKeys, push, refuse, reply, runCursor, take,
+  } = world;
 
   const FIND = [
     'sort', 'projection', 'hint', 'skip', 'limit', 'batchSize', 'readConcern', 'collation', 'min', 'max', 'returnKey',
@@ -15,10 +17,31 @@
   const COUNT = ['skip', 'limit', 'hint', 'collation', 'readConcern'];
   const REST = ['collation', 'hint', 'comment', 'maxTimeMS', 'readConcern'];
 
+  // Drivers take options second. A projection that is one of their options would be lost in silence.
+  const SECOND = ['sort', 'projection', 'session', 'hint', 'collation', 'limit', 'skip', 'batchSize', 'maxTimeMS'];
+
+  function isShown(value) {
+    if (typeof value === 'boolean' || value === 0 || value === 1) return true;
+    if (typeof value === 'string') return value[0] === '$';
+    return take.isDocument(value) && `${ownKeys(value)[0]}`[0] === '$';
+  }
+
+  function shown(given, projection, label) {
+    if (projection === undefined || projection === null) return;
+    given.projection = take.document(projection, `the projection of ${label}`);
+    for (let i = 0; i < SECOND.length; i += 1) {
+      const name = SECOND[i];
+      const { value } = getOwnPropertyDescriptor(projection, name) ?? { value: true };
+      if (!isShown(value)) {
+        throw refuse(`the second argument of ${label} is the projection, where ${name} cannot be this; options come third: ${label}(filter, projection, options)`);
+      }
+    }
+  }
+
   function find(at, { 0: filter, 1: projection, 2: options }, explanation) {
     const label = at.method('find');
     const given = take.options(options, FIND, label);
-    if (projection !== undefined && projection !== null) given.projection = take.document(projection, `the projection of ${label}`);
+    shown(given, projection, label);
     given.filter = take.anyFilter(filter, `the filter of ${label}`);
     return cursor(at, 'find', at.name, `${label}()`, given, explanation);
   }
@@ -26,7 +49,7 @@
   function findOne(at, { 0: filter, 1: projection, 2: options }) {
     const label = at.method('findOne');
     const given = take.options(options, FIND, label);
-    if (projection !== undefined && projection !== null) given.projection = take.document(projection, `the projection of ${label}`);
+    shown(given, projection, label);
     const command = { __proto__: null, find: at.name, filter: take.anyFilter(filter, `the filter of ${label}`) };
     given.limit = 1;
     given.singleBatch = true;

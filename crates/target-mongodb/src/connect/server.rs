@@ -19,6 +19,24 @@ const PRIVILEGED: &[&str] = &[
     "userAdminAnyDatabase",
 ];
 
+/// Actions by which a role of a company's own is no weaker.
+const POWERFUL: &[&str] = &[
+    "anyAction",
+    "changePassword",
+    "createRole",
+    "createUser",
+    "dropRole",
+    "dropUser",
+    "grantRole",
+    "impersonate",
+    "internal",
+    "killAnySession",
+    "killop",
+    "replSetConfigure",
+    "revokeRole",
+    "shutdown",
+];
+
 /// MongoDB 4.4.
 const OLDEST_WIRE_VERSION: i32 = 9;
 
@@ -27,7 +45,7 @@ const OLDEST_WIRE_VERSION: i32 = 9;
 pub(crate) struct Server {
     /// Whether it is a member of a replica set, or stands before shards: then it has transactions.
     pub(crate) has_transactions: bool,
-    /// The roles of the login that the portal does not use unless the target says so.
+    /// Roles of the login, or actions of others, that the portal does not use unless the target says so.
     privileged: Vec<String>,
 }
 
@@ -42,9 +60,13 @@ impl Server {
         }
         let has_transactions =
             hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
-        let status = admin.run_command(doc! { "connectionStatus": 1 }).await?;
-        let roles = status.get_document("authInfo").and_then(|info| info.get_array("authenticatedUserRoles"));
-        let privileged = roles.into_iter().flatten().filter_map(privileged).collect();
+        let status = admin.run_command(doc! { "connectionStatus": 1, "showPrivileges": true }).await?;
+        let info = status.get_document("authInfo").cloned().unwrap_or_default();
+        let roles = info.get_array("authenticatedUserRoles").into_iter().flatten().filter_map(privileged);
+        let mut privileged: Vec<String> = roles.collect();
+        if privileged.is_empty() {
+            privileged = powerful(&info);
+        }
         Ok(Self { has_transactions, privileged })
     }
 
@@ -67,6 +89,20 @@ fn privileged(role: &Bson) -> Option<String> {
     let role = role.as_document()?;
     let name = role.get_str("role").ok()?;
     PRIVILEGED.contains(&name).then(|| format!("{name} on {}", role.get_str("db").unwrap_or("?")))
+}
+
+/// What the login may do by other roles than the known ones.
+fn powerful(info: &Document) -> Vec<String> {
+    let privileges = info.get_array("authenticatedUserPrivileges").into_iter().flatten();
+    let actions = privileges.filter_map(|one| one.as_document()?.get_array("actions").ok()).flatten();
+    let mut found: Vec<String> = actions
+        .filter_map(Bson::as_str)
+        .filter(|action| POWERFUL.contains(action))
+        .map(str::to_owned)
+        .collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The server's version in its own words.

@@ -1,11 +1,12 @@
 //! From Extended JSON to documents.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use bson::{Bson, Document};
 use domain::review::{Position, Refusal};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// JSON with its fields in order. `serde_json`'s own value sorts them.
 enum Json {
@@ -68,6 +69,15 @@ fn refusal(code: &str, message: impl Into<String>) -> Refusal {
 }
 
 fn parse(text: &str) -> Result<Json, Refusal> {
+    if let Some(at) = long_integer(text) {
+        return Err(Refusal {
+            code: "extended_json".to_owned(),
+            message: "A whole number is larger than 64 bits hold, and would become another one: write it as a string \
+                      in $numberDecimal or $numberDouble."
+                .to_owned(),
+            position: Some(Position::of_byte(text, at)),
+        });
+    }
     serde_json::from_str(text).map_err(|error| {
         let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
         // The parser counts bytes.
@@ -86,12 +96,70 @@ fn parse(text: &str) -> Result<Json, Refusal> {
     })
 }
 
-/// A command's own fields are names, whatever they start with.
-fn top(fields: Vec<(String, Json)>) -> Result<Document, Refusal> {
-    plain(fields, "", 1)
+/// Where a whole number stands that is no integer of 64 bits. The parser would make a double of it.
+fn long_integer(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let digits = |c: &u8| c.is_ascii_digit() || matches!(c, b'-' | b'+' | b'.' | b'e' | b'E');
+                let length = bytes[at..].iter().take_while(|c| digits(c)).count();
+                let number = &text[at..at + length];
+                let whole = number.bytes().all(|c| c.is_ascii_digit() || c == b'-');
+                if whole && length > 18 && number.parse::<i64>().is_err() {
+                    return Some(at);
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    None
 }
 
-fn plain(fields: Vec<(String, Json)>, path: &str, level: usize) -> Result<Document, Refusal> {
+/// A command's own fields are names, whatever they start with.
+fn top(fields: Vec<(String, Json)>) -> Result<Document, Refusal> {
+    plain(fields, &Path::Top, 1)
+}
+
+/// Where a value stands. It is written out only when somebody is told.
+enum Path<'a> {
+    Top,
+    Field(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = |path: &Path<'_>, f: &mut fmt::Formatter<'_>| match path {
+            Path::Top => Ok(()),
+            _ => write!(f, "{path}."),
+        };
+        match self {
+            Self::Top => f.write_str("the top"),
+            Self::Field(path, name) => {
+                before(path, f)?;
+                // As much of a name as a person reads.
+                name.chars().take(60).try_for_each(|c| write!(f, "{c}"))?;
+                if name.len() > 60 { f.write_str("…") } else { Ok(()) }
+            }
+            Self::Item(path, n) => {
+                before(path, f)?;
+                write!(f, "{n}")
+            }
+        }
+    }
+}
+
+fn plain(fields: Vec<(String, Json)>, path: &Path<'_>, level: usize) -> Result<Document, Refusal> {
     if level > super::MOST_LEVELS {
         let message = format!("The text is nested more than {} levels deep.", super::MOST_LEVELS);
         return Err(refusal("nested_too_deeply", message));
@@ -101,29 +169,34 @@ fn plain(fields: Vec<(String, Json)>, path: &str, level: usize) -> Result<Docume
         if name.contains('\0') {
             return Err(refusal(
                 "extended_json",
-                format!("A name at {} holds a NUL, which no field has.", shown(path)),
+                format!("A name at {path} holds a NUL, which no field has."),
             ));
         }
-        let inside = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        let value = self::value(value, &inside, level + 1)?;
-        if document.insert(name, value).is_some() {
-            let message =
-                format!("The field {} is there twice; only one of them could be meant.", shown(&inside));
+        let value = self::value(value, &Path::Field(path, &name), level + 1)?;
+        if document.contains_key(&name) {
+            let message = format!(
+                "The field {} is there twice; only one of them could be meant.",
+                Path::Field(path, &name)
+            );
             return Err(refusal("field_twice", message));
         }
+        document.insert(name, value);
     }
     Ok(document)
 }
 
-fn value(json: Json, path: &str, level: usize) -> Result<Bson, Refusal> {
+fn value(json: Json, path: &Path<'_>, level: usize) -> Result<Bson, Refusal> {
     match json {
-        Json::Scalar(scalar) => Bson::try_from(scalar)
-            .map_err(|error| refusal("extended_json", format!("{}: {error}", shown(path)))),
+        Json::Scalar(scalar) => {
+            Bson::try_from(scalar).map_err(|error| refusal("extended_json", format!("{path}: {error}.")))
+        }
         Json::Array(items) => {
-            let item = |(n, item)| value(item, &format!("{path}.{n}"), level + 1);
+            let item = |(n, item)| value(item, &Path::Item(path, n), level + 1);
             Ok(Bson::Array(items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?))
         }
-        Json::Object(fields) if fields.iter().any(|(name, _)| TYPES.contains(&name.as_str())) => {
+        Json::Object(fields)
+            if fields.iter().any(|(name, _)| TYPES.binary_search(&name.as_str()).is_ok()) =>
+        {
             typed(fields, path, level)
         }
         Json::Object(fields) => Ok(Bson::Document(plain(fields, path, level)?)),
@@ -131,11 +204,10 @@ fn value(json: Json, path: &str, level: usize) -> Result<Bson, Refusal> {
 }
 
 /// A value of a type that JSON does not have.
-fn typed(fields: Vec<(String, Json)>, path: &str, level: usize) -> Result<Bson, Refusal> {
+fn typed(fields: Vec<(String, Json)>, path: &Path<'_>, level: usize) -> Result<Bson, Refusal> {
     let wrong = |why: &str| {
         let message = format!(
-            "{} is no value of Extended JSON: {why}. A field whose name is that of a type stands alone there.",
-            shown(path)
+            "{path} is no value of Extended JSON: {why}. A field whose name is that of a type stands alone there."
         );
         refusal("extended_json", message)
     };
@@ -172,20 +244,12 @@ fn typed(fields: Vec<(String, Json)>, path: &str, level: usize) -> Result<Bson, 
 
 /// A name that is there twice, among these fields or inside of them. One of them would vanish unseen.
 fn twice(fields: &[(String, Json)]) -> Option<&str> {
-    fields.iter().enumerate().find_map(|(n, (name, json))| match json {
-        _ if fields[..n].iter().any(|(there, _)| there == name) => Some(name.as_str()),
+    let mut names = HashSet::new();
+    fields.iter().find_map(|(name, json)| match json {
+        _ if !names.insert(name.as_str()) => Some(name.as_str()),
         Json::Object(inside) => twice(inside),
         Json::Array(_) | Json::Scalar(_) => None,
     })
-}
-
-/// As much of a path as a person reads.
-fn shown(path: &str) -> String {
-    match path {
-        "" => "the top".to_owned(),
-        _ if path.chars().count() > 100 => format!("{}…", path.chars().take(100).collect::<String>()),
-        _ => path.to_owned(),
-    }
 }
 
 impl Json {
@@ -222,13 +286,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Json::Scalar(value.into()))
     }
 
-    /// What does not fit into 64 bits with a sign would become a double of another value.
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
-        if i64::try_from(value).is_err() {
-            return Err(E::custom(format_args!(
-                "the number {value} is larger than an integer of 64 bits; write it as a string in $numberDecimal"
-            )));
-        }
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
         Ok(Json::Scalar(value.into()))
     }
 
@@ -258,12 +316,8 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
         let mut object: Vec<(String, Json)> = vec![];
-        while let Some((name, value)) = fields.next_entry::<String, Json>()? {
-            // Among the fields of a type a second one of the same name would vanish unseen.
-            if name.starts_with('$') && object.iter().any(|(there, _)| *there == name) {
-                return Err(A::Error::custom(format_args!("the field {name} is there twice")));
-            }
-            object.push((name, value));
+        while let Some(field) = fields.next_entry::<String, Json>()? {
+            object.push(field);
         }
         Ok(Json::Object(object))
     }

@@ -9,6 +9,12 @@ use domain::review::Effect;
 pub(super) enum Field {
     /// Values that the server does not evaluate, and settings.
     Plain,
+    /// True or false.
+    Flag,
+    /// Makes the server delete documents by itself.
+    Expires,
+    /// One index or several.
+    Indexes,
     /// A filter, a projection, or variables: expressions, which may hold JavaScript.
     Expression,
     /// The name of a collection, of the same database.
@@ -29,8 +35,8 @@ pub(super) enum Field {
 }
 
 use Field::{
-    Collection, Deletes, Explained, Expression, JavaScript, MapReduceOut, Pipeline, Plain, Update, Updates,
-    View,
+    Collection, Deletes, Expires, Explained, Expression, Flag, Indexes, JavaScript, MapReduceOut, Pipeline,
+    Plain, Update, Updates, View,
 };
 
 /// What a command answers with.
@@ -104,16 +110,16 @@ pub(super) const COMMANDS: &[Spec] = &[
     Spec {
         name: "collMod",
         fields: &[
-            ("index", Plain),
+            ("index", Indexes),
             ("validator", Expression),
             ("validationLevel", Plain),
             ("validationAction", Plain),
             ("viewOn", Collection),
             ("pipeline", View),
-            ("expireAfterSeconds", Plain),
+            ("expireAfterSeconds", Expires),
             ("timeseries", Plain),
-            ("cappedSize", Plain),
-            ("cappedMax", Plain),
+            ("cappedSize", Expires),
+            ("cappedMax", Expires),
             ("changeStreamPreAndPostImages", Plain),
             ("writeConcern", Plain),
         ],
@@ -140,14 +146,12 @@ pub(super) const COMMANDS: &[Spec] = &[
             ("size", Plain),
             ("max", Plain),
             ("timeseries", Plain),
-            ("expireAfterSeconds", Plain),
+            ("expireAfterSeconds", Expires),
             ("clusteredIndex", Plain),
             ("changeStreamPreAndPostImages", Plain),
-            ("storageEngine", Plain),
             ("validator", Expression),
             ("validationLevel", Plain),
             ("validationAction", Plain),
-            ("indexOptionDefaults", Plain),
             ("viewOn", Collection),
             ("pipeline", View),
             ("collation", Plain),
@@ -157,7 +161,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "createIndexes",
-        fields: &[("indexes", Expression), ("commitQuorum", Plain), ("writeConcern", Plain)],
+        fields: &[("indexes", Indexes), ("commitQuorum", Plain), ("writeConcern", Plain)],
         ..ADMINISTERS
     },
     Spec {
@@ -168,7 +172,7 @@ pub(super) const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "delete",
-        fields: &[("deletes", Deletes), ("ordered", Plain), ("let", Expression), ("writeConcern", Plain)],
+        fields: &[("deletes", Deletes), ("ordered", Flag), ("let", Expression), ("writeConcern", Plain)],
         ..WRITES
     },
     Spec {
@@ -223,11 +227,11 @@ pub(super) const COMMANDS: &[Spec] = &[
         fields: &[
             ("query", Expression),
             ("sort", Expression),
-            ("remove", Plain),
+            ("remove", Flag),
             ("update", Update),
-            ("new", Plain),
+            ("new", Flag),
             ("fields", Expression),
-            ("upsert", Plain),
+            ("upsert", Flag),
             ("bypassDocumentValidation", Plain),
             ("collation", Plain),
             ("arrayFilters", Expression),
@@ -242,7 +246,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         fields: &[
             // They are stored as they are; nothing in them is evaluated.
             ("documents", Plain),
-            ("ordered", Plain),
+            ("ordered", Flag),
             ("bypassDocumentValidation", Plain),
             ("writeConcern", Plain),
         ],
@@ -285,7 +289,7 @@ pub(super) const COMMANDS: &[Spec] = &[
         name: "update",
         fields: &[
             ("updates", Updates),
-            ("ordered", Plain),
+            ("ordered", Flag),
             ("bypassDocumentValidation", Plain),
             ("let", Expression),
             ("writeConcern", Plain),

@@ -5,6 +5,8 @@ use domain::review::{Effect, Finding, Refusal, Scope};
 use domain::text::DatabaseName;
 
 use super::commands::{COMMANDS, EVERYWHERE, Field, OF_SERVER, Spec, named as spec_named, why_not};
+use super::operators::{JAVASCRIPT, VARIABLES, is_operator};
+use super::stages::is_stage;
 
 /// The database of the server's own commands.
 const ADMIN: &str = "admin";
@@ -141,7 +143,7 @@ impl Look<'_> {
                 }
                 return Err(unknown_field(spec, name));
             };
-            self.field(*field, value)?;
+            self.field(*field, name, value)?;
         }
         match spec.name {
             "findAndModify" => self.found_one(command),
@@ -154,9 +156,18 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn field(&mut self, field: Field, value: &Bson) -> Result<(), Refusal> {
+    fn field(&mut self, field: Field, name: &str, value: &Bson) -> Result<(), Refusal> {
         match field {
             Field::Plain => Ok(()),
+            Field::Flag => flag(name, value),
+            Field::Indexes => self.indexes(value),
+            Field::Expires => {
+                self.find(
+                    "expires",
+                    &format!("With {name} the server deletes documents by itself, from then on."),
+                );
+                Ok(())
+            }
             Field::Expression => self.expression(value),
             Field::Collection => collection(value),
             Field::Pipeline => self.pipeline(value, true),
@@ -168,6 +179,26 @@ impl Look<'_> {
             Field::MapReduceOut => self.map_reduce_out(value),
             Field::JavaScript => self.javascript("mapReduce"),
         }
+    }
+
+    fn indexes(&mut self, indexes: &Bson) -> Result<(), Refusal> {
+        let documents = match indexes {
+            Bson::Array(items) => items.iter().filter_map(Bson::as_document).collect(),
+            Bson::Document(one) => vec![one],
+            _ => vec![],
+        };
+        for index in documents {
+            if index.contains_key("storageEngine") {
+                return Err(refusal(
+                    "field_not_allowed",
+                    "storageEngine configures the server itself; leave it out.",
+                ));
+            }
+            if index.contains_key("expireAfterSeconds") {
+                self.field(Field::Expires, "expireAfterSeconds", indexes)?;
+            }
+        }
+        self.expression(indexes)
     }
 
     fn each(
@@ -185,11 +216,12 @@ impl Look<'_> {
             match name.as_str() {
                 "q" | "c" | "arrayFilters" | "sort" => self.expression(value)?,
                 "u" => self.update(value)?,
-                "upsert" | "multi" | "collation" | "hint" | "upsertSupplied" => {}
+                "upsert" | "multi" => flag(name, value)?,
+                "collation" | "hint" | "upsertSupplied" => {}
                 other => return Err(unknown_part("updates", other)),
             }
         }
-        let all = update.get("multi").is_some_and(truth);
+        let all = update.get("multi") == Some(&Bson::Boolean(true));
         self.filter(update.get("q"), all, "update");
         Ok(())
     }
@@ -202,14 +234,23 @@ impl Look<'_> {
                 other => return Err(unknown_part("deletes", other)),
             }
         }
-        // Only a limit of 1 is a limit.
-        let all = !delete.get("limit").is_some_and(truth);
-        self.filter(delete.get("q"), all, "delete");
+        // The server reads whatever is there as a number, and a person may read it otherwise.
+        let limit = match delete.get("limit") {
+            Some(Bson::Int32(limit @ (0 | 1))) => *limit,
+            Some(Bson::Int64(limit @ (0 | 1))) => i32::from(*limit == 1),
+            Some(one @ Bson::Double(_)) if is_one(one) => 1,
+            _ => {
+                let message =
+                    "The limit of a delete is 1 for one document, or 0 for all that the filter finds.";
+                return Err(refusal("bad_command", message));
+            }
+        };
+        self.filter(delete.get("q"), limit == 0, "delete");
         Ok(())
     }
 
     fn found_one(&mut self, command: &Document) {
-        let what = if command.get("remove").is_some_and(truth) { "delete" } else { "update" };
+        let what = if command.get("remove") == Some(&Bson::Boolean(true)) { "delete" } else { "update" };
         self.filter(command.get("query"), false, what);
     }
 
@@ -291,18 +332,38 @@ impl Look<'_> {
         }
     }
 
-    /// Looks for JavaScript in what the server evaluates.
+    /// Looks at the operators in what the server evaluates.
     pub(super) fn expression(&mut self, value: &Bson) -> Result<(), Refusal> {
         self.deeper(|look| match value {
             Bson::Document(document) => document.iter().try_for_each(|(name, value)| {
-                if matches!(name.as_str(), "$where" | "$function" | "$accumulator") {
-                    look.javascript(name)?;
-                }
-                look.expression(value)
+                look.operator(name)?;
+                // What is literal is not evaluated.
+                if name == "$literal" { Ok(()) } else { look.expression(value) }
             }),
+            Bson::String(text) if VARIABLES.iter().any(|name| text.starts_with(name)) => Err(refusal(
+                "operator_not_allowed",
+                format!(
+                    "{} tells about the portal's own login, which is nobody's to know.",
+                    self::named(text)
+                ),
+            )),
             Bson::Array(items) => items.iter().try_for_each(|item| look.expression(item)),
             _ => Ok(()),
         })
+    }
+
+    fn operator(&mut self, name: &str) -> Result<(), Refusal> {
+        if !name.starts_with('$') || is_stage(name) {
+            return Ok(());
+        }
+        if !is_operator(name) {
+            let message = format!(
+                "{} is not among the operators of MongoDB's manual that the portal knows.",
+                self::named(name)
+            );
+            return Err(refusal("operator_not_allowed", message));
+        }
+        if JAVASCRIPT.contains(&name) { self.javascript(name) } else { Ok(()) }
     }
 
     fn javascript(&mut self, what: &str) -> Result<(), Refusal> {
@@ -383,6 +444,14 @@ fn is_one(value: &Bson) -> bool {
         Bson::Int64(number) => *number == 1,
         Bson::Double(number) => number.to_bits() == 1.0_f64.to_bits(),
         _ => false,
+    }
+}
+
+/// The server takes more than these for true or false; a person would not.
+fn flag(name: &str, value: &Bson) -> Result<(), Refusal> {
+    match value {
+        Bson::Boolean(_) => Ok(()),
+        _ => Err(refusal("bad_command", format!("{name} is true or false."))),
     }
 }
 

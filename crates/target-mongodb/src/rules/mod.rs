@@ -4,6 +4,7 @@
 
 mod commands;
 mod look;
+mod operators;
 mod stages;
 
 use bson::{Bson, Document};

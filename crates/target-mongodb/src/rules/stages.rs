@@ -13,8 +13,6 @@ use super::look::{Look, collection, refusal};
 enum Stage {
     /// Expressions only.
     Reads,
-    /// The same, of a kind that no transaction can hold.
-    ReadsAlone,
     /// Reads another collection: the field with its name, and perhaps a pipeline.
     Joins(&'static str),
     Facets,
@@ -27,7 +25,6 @@ const STAGES: &[(&str, Stage)] = &[
     ("$addFields", Stage::Reads),
     ("$bucket", Stage::Reads),
     ("$bucketAuto", Stage::Reads),
-    ("$collStats", Stage::ReadsAlone),
     ("$count", Stage::Reads),
     ("$densify", Stage::Reads),
     ("$documents", Stage::Reads),
@@ -36,13 +33,11 @@ const STAGES: &[(&str, Stage)] = &[
     ("$geoNear", Stage::Reads),
     ("$graphLookup", Stage::Joins("from")),
     ("$group", Stage::Reads),
-    ("$indexStats", Stage::ReadsAlone),
     ("$limit", Stage::Reads),
     ("$lookup", Stage::Joins("from")),
     ("$match", Stage::Reads),
     ("$merge", Stage::Merges),
     ("$out", Stage::Outputs),
-    ("$planCacheStats", Stage::ReadsAlone),
     ("$project", Stage::Reads),
     ("$redact", Stage::Reads),
     ("$replaceRoot", Stage::Reads),
@@ -60,6 +55,11 @@ const STAGES: &[(&str, Stage)] = &[
     ("$unwind", Stage::Reads),
     ("$vectorSearch", Stage::Reads),
 ];
+
+/// Names of stages stand inside of pipelines, which are looked at by themselves.
+pub(super) fn is_stage(name: &str) -> bool {
+    STAGES.iter().any(|(known, _)| *known == name)
+}
 
 impl Look<'_> {
     /// Looks at a pipeline and at the pipelines inside of it. Only an outermost one may write.
@@ -85,10 +85,6 @@ impl Look<'_> {
         self.expression(body)?;
         match kind {
             Stage::Reads => Ok(()),
-            Stage::ReadsAlone => {
-                self.found.in_transaction = false;
-                Ok(())
-            }
             Stage::Joins(from) => self.joins(body, from),
             Stage::Facets => {
                 let facets = body.as_document().into_iter().flatten();
@@ -159,9 +155,11 @@ fn unknown(name: &str) -> Refusal {
         "$currentOp"
         | "$listLocalSessions"
         | "$listSessions"
+        | "$planCacheStats"
         | "$queryStats"
         | "$shardedDataDistribution"
         | "$querySettings" => "it shows what others do on the server",
+        "$collStats" | "$indexStats" => "it tells where the server is; the command collStats tells sizes",
         _ => {
             let message = format!(
                 "{} is not among the stages that the portal runs. There are: {}.",

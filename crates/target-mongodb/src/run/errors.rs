@@ -35,6 +35,8 @@ pub(crate) enum Cause {
     /// The connection or the server went away, and what became of the command is not known.
     Gone(DatabaseError),
     Sink(SinkError),
+    /// It was answered, but with what cannot be read or shown.
+    Unread(DatabaseError),
 }
 
 impl Broken {
@@ -44,10 +46,10 @@ impl Broken {
             Self::Write(error) => Cause::Server(*error),
             Self::Sink(error) => Cause::Sink(error),
             Self::Unshown(error) => {
-                Cause::Server(own("Unreadable", format!("A document cannot be shown: {error}.")))
+                Cause::Unread(own("Unreadable", format!("A document cannot be shown: {error}.")))
             }
             Self::Damaged(_) => {
-                Cause::Server(own("Unreadable", "The server sent what is no BSON.".to_owned()))
+                Cause::Unread(own("Unreadable", "The server sent what is no BSON.".to_owned()))
             }
             Self::Driver(error) => of_driver(&error),
         }
@@ -85,7 +87,7 @@ fn of_driver(error: &Error) -> Cause {
             if is_gone(command.code) { Cause::Gone(told) } else { Cause::Server(told) }
         }
         ErrorKind::InvalidResponse { .. } | ErrorKind::Bson(_) | ErrorKind::BsonDeserialization(_) => {
-            Cause::Server(own(
+            Cause::Unread(own(
                 "InvalidResponse",
                 format!("The server's answer cannot be read: {}.", chain(error)),
             ))
@@ -96,7 +98,8 @@ fn of_driver(error: &Error) -> Cause {
             Cause::Server(own("InvalidCommand", format!("The command cannot be sent: {}.", chain(error))))
         }
         _ => {
-            let hint = "The server or the network went away in the middle. Submit it again.".to_owned();
+            let hint = "The server or the network went away in the middle. Submit it again; when it happens every time, the command may be \
+                        more than the server can hold: make it smaller.".to_owned();
             let lost = own(
                 "ConnectionLost",
                 "The connection to the server was lost while the command ran.".to_owned(),
@@ -111,9 +114,9 @@ pub(crate) fn own(code: &str, message: String) -> DatabaseError {
     DatabaseError { code: code.to_owned(), severity: "ERROR".to_owned(), message, ..DatabaseError::default() }
 }
 
-/// The server is about to go, or is no primary any more.
+/// The server is about to go, is no primary any more, or has lost the shard behind it.
 fn is_gone(code: i32) -> bool {
-    matches!(code, 91 | 189 | 10107 | 11600 | 11602 | 13435 | 13436)
+    matches!(code, 6 | 7 | 89 | 91 | 189 | 262 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436)
 }
 
 /// Some messages of the server repeat the whole command, with what the portal and the driver added to it.

@@ -81,13 +81,12 @@ impl Run<'_> {
                 report.duration = begun.elapsed();
                 Ok(report)
             }
-            Err(Fault::Failed(error)) => Err(ExecutionError::Database(error)),
+            Err(Fault::Failed(error) | Fault::Partly(error)) => Err(ExecutionError::Database(error)),
             Err(Fault::Over(error)) => Err(error),
         };
         if matches!(outcome, Err(ExecutionError::TimedOut | ExecutionError::Cancelled)) {
             self.worker.make_quiet().await;
         }
-        self.worker.close().await;
         outcome
     }
 
@@ -148,7 +147,10 @@ async fn one(
 ) -> Result<StatementReport, Fault> {
     let shown = Shown::of(command);
     let (counted, reply) = match shown {
-        Shown::Documents | Shown::Number => (read(worker, command, shown, rows, order, lost).await?, None),
+        Shown::Documents | Shown::Number => {
+            let read = read(worker, command, shown, rows, order, lost).await;
+            (read.map_err(|fault| told_what_stays(fault, command, 0))?, None)
+        }
         _ => {
             let reply = send(worker, command, lost).await?;
             for line in worker.judge(Waited::Done(rows_of(shown, &reply, order.extended_json)), lost)? {
@@ -179,19 +181,36 @@ async fn one(
 /// Sends a command that answers with a reply, of which all parts have to be done.
 pub(crate) async fn send(worker: &mut Worker, command: &Command, lost: Lost) -> Result<Document, Fault> {
     let waited = worker.reply(command).await;
-    let reply = worker.judge(waited, lost)?;
+    let reply = worker.judge(waited, lost).map_err(|fault| told_what_stays(fault, command, 0))?;
     let written = int(reply.get("n")).unwrap_or_default();
-    match worker.judge(Waited::Done(whole(reply)), lost) {
-        // Outside of a transaction what was done before the error stays.
-        Err(Fault::Failed(error)) if lost != Lost::Nothing && written > 0 => {
-            let message = format!(
-                "{} Outside of a transaction what was done before stays in effect: {written} documents.",
-                error.message
-            );
-            Err(Fault::Failed(DatabaseError { message, ..error }))
-        }
-        other => other,
+    let whole = worker.judge(Waited::Done(whole(reply)), lost);
+    whole.map_err(|fault| told_what_stays(fault, command, written))
+}
+
+/// The error of a command that ran outside of a transaction. How far it came is not always told by the server.
+pub(crate) fn told_what_stays(fault: Fault, command: &Command, written: i64) -> Fault {
+    let Fault::Partly(error) = fault else { return fault };
+    if writes_one(&command.document) {
+        return Fault::Failed(error);
     }
+    let stop = if error.message.ends_with(['.', '!', '?']) { "" } else { "." };
+    let stays = match written {
+        0 => "what it had done stays in effect".to_owned(),
+        1 => "1 document was written before and stays".to_owned(),
+        n => format!("{n} documents were written before and stay"),
+    };
+    let message = format!("{}{stop} It ran outside of a transaction: {stays}.", error.message);
+    Fault::Partly(DatabaseError { message, ..error })
+}
+
+/// Whether a command writes one document at most, so that its error means that nothing was written.
+fn writes_one(command: &Document) -> bool {
+    let one = |name: &str| command.get_array(name).ok().filter(|items| items.len() == 1);
+    let part = |name: &str| one(name)?.first()?.as_document();
+    command.contains_key("findAndModify")
+        || one("documents").is_some()
+        || part("updates").is_some_and(|update| !update.get_bool("multi").unwrap_or_default())
+        || part("deletes").is_some_and(|delete| int(delete.get("limit")) == Some(1))
 }
 
 /// Reads a cursor to its end, or to the limit.
@@ -238,5 +257,7 @@ async fn read(
         let added = added.await;
         worker.judge(Waited::Done(added), lost)?;
     }
-    Ok((!rows.is_truncated()).then(|| rows.kept()))
+    // What was written elsewhere is counted by nobody.
+    let counts = command.effect == Effect::Read && !rows.is_truncated();
+    Ok(counts.then(|| rows.kept()))
 }

@@ -53,7 +53,15 @@ impl Shown {
 /// Whether a command is what `countDocuments` is, by the drivers' CRUD specification.
 fn counts(command: &Document) -> bool {
     let group = bson!({ "$group": { "_id": 1, "n": { "$sum": 1 } } });
-    command.get_array("pipeline").is_ok_and(|stages| stages.last() == Some(&group))
+    let Some((last, before)) = command.get_array("pipeline").ok().and_then(|stages| stages.split_last())
+    else {
+        return false;
+    };
+    let mut allowed = ["$match", "$skip", "$limit"].iter();
+    let name = |stage: &Bson| stage.as_document().and_then(|stage| stage.keys().next().cloned());
+    let in_order =
+        before.iter().all(|stage| name(stage).is_some_and(|name| allowed.any(|known| *known == name)));
+    last == &group && in_order && before.first().and_then(name).as_deref() == Some("$match")
 }
 
 /// A value of a batch, which is a document.
@@ -119,7 +127,7 @@ pub(crate) fn number_row(counted: Option<&RawDocument>, format: ExtendedJson) ->
 /// A reply without what is between the server and the driver, and without where the server is: that is for those who
 /// manage instances.
 fn without_noise(reply: &Document) -> Document {
-    const NOISE: [&str; 8] = [
+    const NOISE: [&str; 9] = [
         "ok",
         "$clusterTime",
         "operationTime",
@@ -128,6 +136,8 @@ fn without_noise(reply: &Document) -> Document {
         "electionId",
         "opTime",
         "serverInfo",
+        // Of a cluster, by the hosts of each shard.
+        "raw",
     ];
     reply
         .iter()

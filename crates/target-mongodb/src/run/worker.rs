@@ -43,6 +43,8 @@ const BATCH: i32 = 2_000;
 pub(crate) enum Fault {
     /// The server's error. Of a transaction nothing takes effect any more.
     Failed(DatabaseError),
+    /// The server's error of what ran by itself: a part of it may stay, as the message says.
+    Partly(DatabaseError),
     /// Nothing more is to be had here.
     Over(ExecutionError),
 }
@@ -234,7 +236,7 @@ impl Worker {
             }
             if !error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT) {
                 return Err(match Broken::Driver(error).cause() {
-                    Cause::Server(error) | Cause::Gone(error) => Fault::Failed(error),
+                    Cause::Server(error) | Cause::Gone(error) | Cause::Unread(error) => Fault::Failed(error),
                     Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
                 });
             }
@@ -275,10 +277,11 @@ impl Worker {
             return Err(Fault::Over(over));
         }
         Err(match broken.cause() {
+            Cause::Server(error) if lost == Lost::Partly => Fault::Partly(error),
             Cause::Server(error) => Fault::Failed(error),
             Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
-            Cause::Gone(error) if lost == Lost::Nothing => Fault::Failed(error),
-            Cause::Gone(error) => Fault::Over(unknown(error.message)),
+            Cause::Gone(error) | Cause::Unread(error) if lost == Lost::Nothing => Fault::Failed(error),
+            Cause::Gone(error) | Cause::Unread(error) => Fault::Over(unknown(error.message)),
         })
     }
 
@@ -320,6 +323,10 @@ const IN_PART: &str =
     "it was stopped in the middle and ran outside of a transaction, so it may have taken effect in part";
 
 fn limit_batch(document: &mut Document) {
+    // All that a limit lets through is read, in as many batches as that takes.
+    if document.contains_key("limit") {
+        document.remove("singleBatch");
+    }
     let own = super::errors::int(document.get("batchSize"));
     if own.is_none_or(|own| own > i64::from(BATCH)) {
         document.insert("batchSize", BATCH);

@@ -24,10 +24,13 @@ use self::told::{
     again, answer_too_large, no_stream, no_transaction, not_a_cursor, not_in_transaction, transaction_failed,
     transaction_open,
 };
+use crate::beside::beside;
 use crate::ejson;
 use crate::executor::{MongoExecutor, scope};
 use crate::rules::{Answer, Command, check_one};
-use crate::run::{Broken, Fault, Lost, Way, Worker, alone, as_document, reply_row, row, send, unknown};
+use crate::run::{
+    Broken, Fault, Lost, Way, Worker, alone, as_document, reply_row, row, send, told_what_stays, unknown,
+};
 
 /// Of the documents of one answer: a script reads more than that with a cursor.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
@@ -35,8 +38,8 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// The most documents of a cursor that are given at a time.
 const MAX_FETCH: u32 = 10_000;
 
-/// Cursors that one script may have open.
-const MOST_CURSORS: usize = 100;
+/// Cursors that one script may have open. Each may hold a batch of 16 MiB.
+const MOST_CURSORS: usize = 10;
 
 #[async_trait]
 impl ScriptTarget for MongoExecutor {
@@ -173,7 +176,7 @@ impl MongoScript {
     }
 
     /// The command of a statement, when it may run now.
-    fn command(&self, statement: &ScriptStatement) -> Result<Command, CallError> {
+    async fn command(&self, statement: &ScriptStatement) -> Result<Command, CallError> {
         let refused = CallError::Refused;
         match (statement.in_transaction, self.transaction) {
             (true, Transaction::None) => return Err(no_transaction()),
@@ -181,8 +184,9 @@ impl MongoScript {
             (true, Transaction::Open) | (false, Transaction::None) => {}
             (false, Transaction::Open | Transaction::Failed) => return Err(transaction_open()),
         }
-        let document = ejson::document(&statement.text).map_err(refused)?;
-        let (command, _) = check_one(document, &self.scope).map_err(refused)?;
+        let (text, scope) = (statement.text.clone(), self.scope.clone());
+        let read = move || check_one(ejson::document(&text)?, &scope);
+        let (command, _) = beside(statement.text.len(), read).await.map_err(refused)?;
         if statement.in_transaction && !command.in_transaction {
             return Err(not_in_transaction(command.spec.name));
         }
@@ -190,7 +194,7 @@ impl MongoScript {
     }
 
     async fn query(&mut self, statement: ScriptStatement) -> Result<CallAnswer, CallError> {
-        let command = self.command(&statement)?;
+        let command = self.command(&statement).await?;
         let writes = command.effect != Effect::Read;
         if statement.in_transaction {
             let ran = self.run(&command, Lost::Nothing).await;
@@ -253,11 +257,12 @@ impl MongoScript {
             return Ok(CallAnswer { rows: 1, ndjson: Bytes::from(ndjson), done: true, ..named(command) });
         }
         let opened = self.worker.open(command).await;
-        let mut cursor = self.worker.judge(opened, lost).map_err(of_fault)?;
+        let mut cursor = self.worker.judge(opened, lost).map_err(|fault| of(fault, command))?;
         let mut collected = Collected::default();
         loop {
             let next = self.worker.next(&mut cursor).await;
-            let Some(batch) = self.worker.judge(next, lost).map_err(of_fault)? else { break };
+            let next = self.worker.judge(next, lost).map_err(|fault| of(fault, command));
+            let Some(batch) = next? else { break };
             let added = documents(&batch).and_then(|all| all.iter().try_for_each(|one| collected.add(one)));
             self.judge(added, lost)?;
             if u64::from(collected.rows) > self.most_rows || collected.ndjson.len() as u64 > self.most_bytes {
@@ -310,7 +315,7 @@ impl MongoScript {
     }
 
     async fn open_cursor(&mut self, statement: ScriptStatement) -> Result<CallAnswer, CallError> {
-        let command = self.command(&statement)?;
+        let command = self.command(&statement).await?;
         if command.spec.answer != Answer::Cursor || command.effect != Effect::Read {
             return Err(not_a_cursor(command.spec.name));
         }
@@ -335,6 +340,11 @@ impl MongoScript {
 
     async fn fetch(&mut self, stream: u32, rows: u32) -> Result<CallAnswer, CallError> {
         let mut open = self.cursors.remove(&stream).ok_or_else(|| no_stream(stream))?;
+        if !open.in_transaction && self.transaction != Transaction::None {
+            // The server would end the transaction over it.
+            self.cursors.insert(stream, open);
+            return Err(transaction_open());
+        }
         let fetched = self.piece(&mut open, rows.clamp(1, MAX_FETCH)).await;
         match fetched {
             Ok(answer) => {
@@ -399,9 +409,15 @@ fn done(command: &str) -> CallAnswer {
     CallAnswer { command: command.to_owned(), done: true, ..CallAnswer::default() }
 }
 
+/// The same for a command that may have run outside of a transaction.
+fn of(fault: Fault, command: &Command) -> CallError {
+    of_fault(told_what_stays(fault, command, 0))
+}
+
 fn of_fault(fault: Fault) -> CallError {
     match fault {
         Fault::Failed(error) => CallError::Database(error),
+        Fault::Partly(error) => CallError::Partly(error),
         Fault::Over(error) => CallError::Ended(error),
     }
 }

@@ -118,7 +118,8 @@ async fn a_role_with_more_rights_than_queries_need_is_used_only_where_that_is_al
         doc! { "createRole": "outer", "privileges": [], "roles": [role("nested", &own), role("read", &own)] };
     db.database().run_command(create).await.unwrap();
     let rights = doc! { "resource": { "db": "", "collection": "" }, "actions": ["createUser", "grantRole"] };
-    let create = doc! { "createRole": format!("by_hand{own}"), "privileges": [rights], "roles": [] };
+    let by_hand = format!("by_hand{own}");
+    let create = doc! { "createRole": &by_hand, "privileges": [rights], "roles": [] };
     db.admin.database("admin").run_command(create).await.unwrap();
     for (n, (name, on, named)) in [
         ("root", "admin", "root on admin"),
@@ -129,6 +130,7 @@ async fn a_role_with_more_rights_than_queries_need_is_used_only_where_that_is_al
         ("hostManager", "admin", "hostManager on admin"),
         ("restore", "admin", "restore on admin"),
         ("outer", &own, "dbOwner on"),
+        (&by_hand, "admin", "createUser, grantRole"),
     ]
     .into_iter()
     .enumerate()
@@ -258,7 +260,7 @@ async fn a_server_without_transactions_takes_one_write_at_a_time() {
     db.run(r#"[{"find": "c"}, {"count": "c"}]"#).await.report();
     let outcome = db.run(r#"{"insert": "c", "documents": [{"_id": 3}, {"_id": 1}]}"#).await;
     assert!(
-        outcome.database_error().message.contains("stays in effect: 1 documents."),
+        outcome.database_error().message.contains("1 document was written before and stays."),
         "{:?}",
         outcome.result
     );

@@ -200,7 +200,9 @@ impl FakeScriptRunner {
             match &answer {
                 Ok(answer) => record.affected = answer.affected,
                 Err(CallError::Refused(refusal)) => record.error = Some(refusal.code.clone()),
-                Err(CallError::Database(error)) => record.error = Some(error.code.clone()),
+                Err(CallError::Database(error) | CallError::Partly(error)) => {
+                    record.error = Some(error.code.clone())
+                }
                 Err(CallError::Ended(_)) => record.error = Some("ended".to_owned()),
             }
             lock(&self.answers).push(answer);

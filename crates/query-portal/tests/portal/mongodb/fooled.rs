@@ -131,6 +131,17 @@ async fn mistakes_are_told_in_sentences() {
         ("1 + 1", "no_command", "no database command"),
         ("while (true) {}", "", "3 seconds of processor time"),
         ("const a = []; while (true) a.push(new Array(1e6).fill(a.length))", "", "memory"),
+        (
+            r#"db.users.find({$expr: {$_internalJsEmit: {eval: "f", this: "$$ROOT"}}})"#,
+            "operator_not_allowed",
+            "operators",
+        ),
+        (
+            "db.users.find(Object.fromEntries(Array.from({length: 40000}, (_, i) => ['$' + i, 1])))",
+            "operator_not_allowed",
+            "operators",
+        ),
+        ("db.users.find({a: {$in: Array.from({length: 300000}, (_, i) => i)}})", "", "at most"),
         (r#"db.users.find({$where: "true"})"#, "server_javascript", "JavaScript"),
         (
             r#"{"mapReduce": "users", "map": {"$code": "1"}, "reduce": {"$code": "1"}, "out": {"inline": 1}}"#,

@@ -17,11 +17,9 @@ const PASSWORD: &str = "the-mongo-targets-own-secret";
 
 /// A portal with a MongoDB instance `docs`, somebody who submits and somebody who approves.
 struct Scene {
-    installation: Installation,
     server: Server,
     dev: Person,
     manager: Person,
-    admin: Person,
     client: Client,
     database: String,
     user: String,
@@ -53,8 +51,7 @@ impl Scene {
         variables.extend(settings);
         let server = installation.serve_with(&variables).await;
         let (dev, manager) = (server.login("dev").await, server.login("manager").await);
-        let admin = server.login("admin").await;
-        Self { installation, server, dev, manager, admin, client, database, user }
+        Self { server, dev, manager, client, database, user }
     }
 
     async fn end(self) {

@@ -123,3 +123,38 @@ async fn a_large_collection_is_read_document_by_document() {
     assert_eq!(told, json!([50_000, 5 * 49_995_000, 10]));
     scene.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_transaction_holds_stays_and_is_counted() {
+    let scene = Scene::new().await;
+    let told = value(
+        &scene,
+        r#"db.u.insertMany([{_id: 1, n: 1}, {_id: 2, n: 1}]);
+           db.u.aggregate([{$match: {n: 1}}, {$out: "v"}]);
+           return [db.v.countDocuments(), db.u.find({}, {limit: 1, n: 1}).sort({_id: 1}).toArray()];"#,
+    )
+    .await;
+    assert_eq!(told, json!([2, [{ "_id": 1, "n": 1 }, { "_id": 2, "n": 1 }]]));
+    let options = mongodb::options::CreateCollectionOptions::builder().capped(true).size(100_000).build();
+    scene.documents().create_collection("capped").with_options(options).await.unwrap();
+    let ended = scene.script("db.capped.insertMany([{_id: 1}, {_id: 2}, {_id: 1}]);").await;
+    let error = &ended["error"];
+    assert_eq!((&error["kind"], &error["commits"]), (&json!("database"), &json!(1)), "{ended}");
+    assert!(
+        error["message"].as_str().unwrap().contains("2 documents were written before and stay"),
+        "{ended}"
+    );
+    assert_eq!(scene.stored("capped").await, 2);
+    // Cancelled afterwards, it is no script of which nothing took effect.
+    let text = "try { db.capped.insertMany([{_id: 3}, {_id: 1}]) } catch (e) {} await sleep(60000)";
+    let submitted = scene.submit(text, json!({ "submissionType": "script" })).await;
+    let id = submitted["id"].as_str().unwrap();
+    scene.manager.post(&format!("/api/queries/{id}/approve"), json!({})).await;
+    while scene.stored("capped").await < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    scene.dev.post(&format!("/api/queries/{id}/cancel"), json!({})).await;
+    let (_, ended) = scene.dev.get(&format!("/api/queries/{id}?wait=20")).await;
+    assert_eq!((&ended["status"], &ended["error"]["kind"]), (&json!("failed"), &json!("stopped")), "{ended}");
+    scene.end().await;
+}

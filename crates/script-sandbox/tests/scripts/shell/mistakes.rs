@@ -128,6 +128,8 @@ async fn arguments_are_checked_as_the_drivers_check_them() {
                 "this is ObjectId('507f1f77bcf86cd799439011')",
             ),
             ("db.u.find('x')", "the filter of db.u.find is a document"),
+            ("db.u.find({}, { sort: { a: 1 }, limit: 2 })", "options come third"),
+            ("db.collection('u').findOne({}, { limit: 5 })", "options come third"),
             ("db.u.find({}, {}, { foo: 1 })", "db.u.find has no option foo; there are: sort, projection,"),
             ("db.u.updateOne({}, { $set: { a: 1 } }, { multi: true })", "db.u.updateOne has no option multi"),
             (
