@@ -78,9 +78,9 @@ fn document(n: u64) -> anyhow::Result<Document> {
         "reference": format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         "amount": f64::from(u32::try_from(n * 37 % 1_000_000)?) / 100.0,
         "orderedAt": DateTime::from_millis(1_767_225_600_000 + number * 7_000),
-        "paid": n % 5 == 0,
+        "paid": n.is_multiple_of(5),
         "address": { "city": format!("city {}", n % 700), "zip": i32::try_from(n % 99_999)? },
-        "tags": ["a", "b", if n % 2 == 0 { "even" } else { "odd" }],
+        "tags": ["a", "b", if n.is_multiple_of(2) { "even" } else { "odd" }],
     })
 }
 

@@ -111,7 +111,7 @@ fn choice<'a>(of: &[&'a str], n: u32) -> &'a str {
 fn one_user(n: u32) -> Document {
     let first = ["Ada", "Grace", "Edsger", "Barbara", "Donald", "Frances", "Alan", "Katherine"];
     let last = ["Stone", "Rivers", "Fields", "Woods", "Lake"];
-    let roles = if n % 10 == 0 { vec!["member", "editor"] } else { vec!["member"] };
+    let roles = if n.is_multiple_of(10) { vec!["member", "editor"] } else { vec!["member"] };
     doc! {
         "_id": id(1, n),
         "email": format!("user{n}@activity.example"),
@@ -119,7 +119,7 @@ fn one_user(n: u32) -> Document {
         "profile": {
             "name": format!("{} {}", choice(&first, n), choice(&last, n)),
             "avatar": format!("https://activity.example/avatars/{n}.png"),
-            "preferences": { "theme": choice(&["light", "dark"], n), "newsletter": n % 3 == 0 },
+            "preferences": { "theme": choice(&["light", "dark"], n), "newsletter": n.is_multiple_of(3) },
         },
         "roles": roles,
         "metadata": { "source": choice(&["web", "mobile", "import"], n) },

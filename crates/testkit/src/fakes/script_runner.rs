@@ -201,7 +201,7 @@ impl FakeScriptRunner {
                 Ok(answer) => record.affected = answer.affected,
                 Err(CallError::Refused(refusal)) => record.error = Some(refusal.code.clone()),
                 Err(CallError::Database(error) | CallError::Partly(error)) => {
-                    record.error = Some(error.code.clone())
+                    record.error = Some(error.code.clone());
                 }
                 Err(CallError::Ended(_)) => record.error = Some("ended".to_owned()),
             }

@@ -113,11 +113,11 @@ async fn a_large_collection_is_read_document_by_document() {
     }
     let told = value(
         &scene,
-        r#"let sum = 0, count = 0;
+        "let sum = 0, count = 0;
            for (const { n } of db.many.find({}, { n: 1 })) { sum += n; count += 1; }
            let first = 0;
            for (const d of db.many.find()) { first += 1; if (first === 10) break; }
-           return [count, sum, first];"#,
+           return [count, sum, first];",
     )
     .await;
     assert_eq!(told, json!([50_000, 5 * 49_995_000, 10]));
