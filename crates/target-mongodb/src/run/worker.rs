@@ -10,10 +10,12 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
+use domain::review::Effect;
 use domain::watch::{Stop, Stoppable, Waited, Watch};
 use futures_util::TryStreamExt as _;
+use mongodb::action::Action as _;
 use mongodb::error::{ErrorKind, WriteFailure};
-use mongodb::options::{ReadConcern, WriteConcern};
+use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::raw_batch_cursor::SessionRawBatchCursor;
 use mongodb::{Client, ClientSession};
 use tokio::time::{Instant, timeout};
@@ -59,23 +61,52 @@ struct Killer {
 
 impl Stoppable for Killer {
     async fn ask_to_stop(&self) {
-        let admin = self.client.database("admin");
-        // Needs no right: everybody may end their own.
-        let kill = admin.run_command(doc! { "killSessions": [self.session.clone()] });
-        if !matches!(timeout(ASK_LIMIT, kill).await, Ok(Ok(_))) {
-            self.spoiled.store(true, Ordering::Relaxed);
-            tracing::debug!("the target did not take a request to end a session in time");
-        }
-        let Ok(Ok(operations)) = timeout(ASK_LIMIT, self.operations()).await else { return };
-        for operation in operations {
-            let _ = timeout(ASK_LIMIT, admin.run_command(doc! { "killOp": 1, "op": operation })).await;
+        for at in self.places() {
+            // Needs no right: everybody may end their own.
+            let kill = self.ask(doc! { "killSessions": [self.session.clone()] }, at);
+            if !matches!(timeout(ASK_LIMIT, kill).await, Ok(Ok(_))) {
+                self.spoiled.store(true, Ordering::Relaxed);
+                tracing::debug!("the target did not take a request to end a session in time");
+            }
+            let Ok(Ok(operations)) = timeout(ASK_LIMIT, self.operations_at(at)).await else { continue };
+            for operation in operations {
+                let _ = timeout(ASK_LIMIT, self.ask(doc! { "killOp": 1, "op": operation }, at)).await;
+            }
         }
     }
 }
 
 impl Killer {
+    /// Where the session may have something at work: the primary, and where reads go.
+    fn places(&self) -> impl Iterator<Item = Option<&SelectionCriteria>> {
+        std::iter::once(None).chain(self.client.selection_criteria().map(Some))
+    }
+
+    async fn ask(
+        &self,
+        command: Document,
+        at: Option<&SelectionCriteria>,
+    ) -> Result<Document, mongodb::error::Error> {
+        self.client
+            .database("admin")
+            .run_command(command)
+            .optional(at.cloned(), |ask, at| ask.selection_criteria(at))
+            .await
+    }
+
     /// What the session does now.
     async fn operations(&self) -> Result<Vec<Bson>, mongodb::error::Error> {
+        let mut all = vec![];
+        for at in self.places() {
+            all.extend(self.operations_at(at).await?);
+        }
+        Ok(all)
+    }
+
+    async fn operations_at(
+        &self,
+        at: Option<&SelectionCriteria>,
+    ) -> Result<Vec<Bson>, mongodb::error::Error> {
         let id = self.session.get("id").cloned().unwrap_or(Bson::Null);
         let pipeline = vec![
             Bson::Document(doc! { "$currentOp": { "allUsers": false } }),
@@ -83,7 +114,9 @@ impl Killer {
             Bson::Document(doc! { "$project": { "opid": 1 } }),
         ];
         let ask = doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} };
-        let found = self.client.database("admin").run_cursor_command(ask).await?;
+        let admin = self.client.database("admin");
+        let ask = admin.run_cursor_command(ask).optional(at.cloned(), |ask, at| ask.selection_criteria(at));
+        let found = ask.await?;
         found.try_filter_map(|mut found| async move { Ok(found.remove("opid")) }).try_collect().await
     }
 }
@@ -127,6 +160,12 @@ impl Worker {
         self.client.database(command.database.as_deref().unwrap_or(&self.database))
     }
 
+    /// Where the instance wants a read to go. By itself the driver sends commands to the primary.
+    fn place(&self, command: &Command) -> Option<SelectionCriteria> {
+        let reads = command.effect == Effect::Read && !self.in_transaction;
+        reads.then(|| self.client.selection_criteria().cloned()).flatten()
+    }
+
     /// The command with what the portal adds: whose it is, how long it may take, how much comes at once.
     fn prepared(&self, command: &Command) -> Result<RawDocumentBuf, Broken> {
         let mut document = command.document.clone();
@@ -139,7 +178,7 @@ impl Worker {
         document.remove("writeConcern");
         if self.in_transaction {
             document.remove("readConcern");
-        } else if command.effect != domain::review::Effect::Read {
+        } else if command.effect != Effect::Read {
             document.insert("writeConcern", doc! { "w": "majority" });
         }
         if command.spec.answer == Answer::Cursor {
@@ -160,11 +199,11 @@ impl Worker {
     /// Sends a command and waits for its reply. Errors of parts of a write are errors.
     pub(crate) async fn reply(&mut self, command: &Command) -> Waited<Result<Document, Broken>> {
         let prepared = self.prepared(command);
-        let (database, killer) = (self.database(command), self.killer.clone());
+        let (database, killer, at) = (self.database(command), self.killer.clone(), self.place(command));
         let session = &mut self.session;
         let work = async {
-            let reply = database.run_raw_command(prepared?).session(session).await?;
-            Ok(reply)
+            let ask = database.run_raw_command(prepared?).optional(at, |ask, at| ask.selection_criteria(at));
+            Ok(ask.session(session).await?)
         };
         self.watch.over(&killer, work).await
     }
@@ -172,11 +211,18 @@ impl Worker {
     /// Sends a command that answers with a cursor.
     pub(crate) async fn open(&mut self, command: &Command) -> Waited<Result<SessionRawBatchCursor, Broken>> {
         let prepared = self.prepared(command);
-        let (database, killer, comment) = (self.database(command), self.killer.clone(), self.comment.clone());
+        let (database, killer, at) = (self.database(command), self.killer.clone(), self.place(command));
+        let comment = self.comment.clone();
         let session = &mut self.session;
         let work = async {
-            let ask = database.run_raw_cursor_command(prepared?).session(session);
-            Ok(ask.batch_size(BATCH.unsigned_abs()).comment(Bson::String(comment)).batch().await?)
+            let ask =
+                database.run_raw_cursor_command(prepared?).optional(at, |ask, at| ask.selection_criteria(at));
+            Ok(ask
+                .session(session)
+                .batch_size(BATCH.unsigned_abs())
+                .comment(Bson::String(comment))
+                .batch()
+                .await?)
         };
         self.watch.over(&killer, work).await
     }
@@ -197,6 +243,8 @@ impl Worker {
             .start_transaction()
             .read_concern(ReadConcern::snapshot())
             .write_concern(WriteConcern::majority())
+            // Whatever reads have: the server takes no other one in a transaction.
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
             .await?;
         self.in_transaction = true;
         Ok(())

@@ -274,3 +274,20 @@ async fn a_server_without_transactions_takes_one_write_at_a_time() {
     assert_eq!(changed, 2);
     db.is_quiet().await;
 }
+
+/// The one member is a primary, which `primaryPreferred` and `nearest` take; `secondary` finds nobody.
+#[tokio::test]
+async fn reads_go_where_the_instance_says_and_writes_to_the_primary() {
+    let mut db = Db::new().await;
+    for preference in ["primaryPreferred", "nearest"] {
+        db.target.connection_options = Some(format!("replicaSet=rs0&readPreference={preference}"));
+        db.run(r#"[{"insert": "c", "documents": [{"x": 1}]}, {"find": "c"}]"#).await.report();
+        db.run(r#"{"find": "c"}"#).await.report();
+        db.run(r#"{"count": "c"}"#).await.report();
+    }
+    db.target.connection_options = Some("replicaSet=rs0&readPreference=secondary".to_owned());
+    db.run(r#"{"insert": "c", "documents": [{"x": 1}]}"#).await.report();
+    let outcome = db.run(r#"{"find": "c"}"#).await;
+    assert!(outcome.result.is_err(), "{:?}", outcome.result);
+    assert_eq!(db.count("c").await, 3);
+}
