@@ -127,5 +127,7 @@ async fn a_mongodb_instance_is_added_with_its_whole_address_and_a_wrong_one_is_r
         installation.portal_value(stored).await,
         "mongodb a.example,b.example:27018 27017 replicaSet=rs0&authSource=admin verify-full t t"
     );
-    assert!(installation.run(&["target", "list"]).contains("events\tmongodb\ta.example:27017,b.example:27018"));
+    assert!(
+        installation.run(&["target", "list"]).contains("events\tmongodb\ta.example:27017,b.example:27018")
+    );
 }

@@ -11,7 +11,7 @@ use bson::{Bson, Document, RawDocumentBuf, doc};
 use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
 use domain::review::Effect;
-use domain::watch::{Stop, Stoppable, Waited, Watch};
+use domain::watch::{Stoppable, Waited, Watch};
 use futures_util::TryStreamExt as _;
 use mongodb::action::Action as _;
 use mongodb::error::{ErrorKind, WriteFailure};
@@ -320,7 +320,9 @@ impl Worker {
             }
             Waited::Done(Err(broken)) => broken,
         };
-        if number(&broken) == Some(MAX_TIME_EXPIRED) && self.watch.now() == Some(Stop::Deadline) {
+        // The server's clock and ours tell the same limit, not the same moment.
+        let over = Instant::now() + 2 * SERVER_GRACE >= self.watch.deadline;
+        if number(&broken) == Some(MAX_TIME_EXPIRED) && over {
             let over = if lost == Lost::Partly { unknown(IN_PART) } else { ExecutionError::TimedOut };
             return Err(Fault::Over(over));
         }
