@@ -13,7 +13,7 @@ use domain::ports::ExecutionError;
 use domain::review::Effect;
 use domain::watch::{Stoppable, Waited, Watch};
 use futures_util::TryStreamExt as _;
-use mongodb::action::Action as _;
+use mongodb::action::{Action as _, RunCommand, RunCursorCommand};
 use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::raw_batch_cursor::SessionRawBatchCursor;
@@ -90,7 +90,7 @@ impl Killer {
         self.client
             .database("admin")
             .run_command(command)
-            .optional(at.cloned(), |ask, at| ask.selection_criteria(at))
+            .optional(at.cloned(), RunCommand::selection_criteria)
             .await
     }
 
@@ -115,7 +115,7 @@ impl Killer {
         ];
         let ask = doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} };
         let admin = self.client.database("admin");
-        let ask = admin.run_cursor_command(ask).optional(at.cloned(), |ask, at| ask.selection_criteria(at));
+        let ask = admin.run_cursor_command(ask).optional(at.cloned(), RunCursorCommand::selection_criteria);
         let found = ask.await?;
         found.try_filter_map(|mut found| async move { Ok(found.remove("opid")) }).try_collect().await
     }
@@ -202,7 +202,7 @@ impl Worker {
         let (database, killer, at) = (self.database(command), self.killer.clone(), self.place(command));
         let session = &mut self.session;
         let work = async {
-            let ask = database.run_raw_command(prepared?).optional(at, |ask, at| ask.selection_criteria(at));
+            let ask = database.run_raw_command(prepared?).optional(at, RunCommand::selection_criteria);
             Ok(ask.session(session).await?)
         };
         self.watch.over(&killer, work).await
@@ -216,7 +216,7 @@ impl Worker {
         let session = &mut self.session;
         let work = async {
             let ask =
-                database.run_raw_cursor_command(prepared?).optional(at, |ask, at| ask.selection_criteria(at));
+                database.run_raw_cursor_command(prepared?).optional(at, RunCursorCommand::selection_criteria);
             Ok(ask
                 .session(session)
                 .batch_size(BATCH.unsigned_abs())
