@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod concurrency;
 pub mod digest;
+pub mod ending;
 pub mod execution;
 pub mod idempotency;
 pub mod ids;

@@ -11,7 +11,7 @@ use domain::review::Scope;
 use domain::target::Engine;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{Clients, ConnectSettings, Link};
+use crate::connect::{Clients, Link};
 use crate::reviewer::check;
 use crate::rules::refusal;
 use crate::run::{Run, Worker};
@@ -36,29 +36,18 @@ impl Default for MongoExecutorConfig {
 
 /// Runs commands on MongoDB targets. Dropping it closes its connections.
 pub struct MongoExecutor {
-    config: MongoExecutorConfig,
     pub(crate) clients: Clients,
 }
 
 impl fmt::Debug for MongoExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MongoExecutor").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("MongoExecutor").field("config", self.clients.config()).finish_non_exhaustive()
     }
 }
 
 impl MongoExecutor {
     pub fn new(config: MongoExecutorConfig) -> Self {
-        let clients = Clients::new(ConnectSettings {
-            timeout: config.connect_timeout,
-            max_idle: config.max_idle,
-            authorities: config.authorities.clone(),
-        });
-        Self { config, clients }
-    }
-
-    /// Keeps no connections any more. Executions that run go on.
-    pub fn shut_down(&self) {
-        self.clients.clear();
+        Self { clients: Clients::new(config) }
     }
 
     /// A worker for this order, unless it is stopped before there is one.

@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use bson::{Bson, doc};
+use domain::ending::lost;
 use domain::execution::Credentials;
 use domain::ports::{ExecutionError, Inspection, TargetInspector};
 use domain::target::{Engine, Target};
 use domain::text::DatabaseName;
 
-use crate::connect::{lost, not_connected, version};
+use crate::connect::{not_connected, version};
 use crate::executor::MongoExecutor;
 
 /// The server's own, which nobody works in.
@@ -44,7 +45,7 @@ impl TargetInspector for MongoExecutor {
             databases.sort();
             Ok(Inspection { server_version, databases })
         };
-        match tokio::time::timeout(self.clients.timeout() * 2, look).await {
+        match tokio::time::timeout(self.clients.config().connect_timeout * 2, look).await {
             Ok(looked) => looked,
             Err(_elapsed) => Err(lost("the server did not answer in time")),
         }

@@ -11,6 +11,7 @@ mod connect;
 mod ejson;
 mod executor;
 mod inspect;
+mod numbers;
 mod reviewer;
 mod rules;
 mod run;

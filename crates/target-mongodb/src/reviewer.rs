@@ -63,6 +63,14 @@ pub(crate) async fn check(submission: &Submission, scope: &Scope) -> Result<Chec
 /// Commands are stored with their request, and everybody who looks at it gets them.
 const MOST_BYTES: usize = 2 * SubmissionText::MAX_BYTES;
 
+/// Commands as they are stored, from what reads so many bytes of them.
+async fn stored(
+    bytes: usize,
+    read: impl FnOnce() -> Result<Vec<Document>, Refusal> + Send + 'static,
+) -> Result<Vec<String>, Refusal> {
+    beside(bytes, move || limited(read()?.iter().map(written).collect::<Result<_, _>>()?)).await
+}
+
 fn limited(commands: Vec<String>) -> Result<Vec<String>, Refusal> {
     let bytes: usize = commands.iter().map(String::len).sum();
     if bytes <= MOST_BYTES {
@@ -86,25 +94,20 @@ impl SubmissionReviewer for MongoReviewer {
         text: &SubmissionText,
         database: Option<&DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError> {
-        let refused = ScriptCheckError::Refused;
-        if is_extended_json(text.as_str()) {
-            let (text, bytes) = (text.clone(), text.as_str().len());
-            let read =
-                move || ejson::commands(text.as_str())?.iter().map(written).collect::<Result<Vec<_>, _>>();
-            return beside(bytes, read).await.and_then(limited).map_err(refused);
-        }
-        let Some(shell) = &self.shell else {
+        let stored = if is_extended_json(text.as_str()) {
+            let text = text.clone();
+            stored(text.as_str().len(), move || ejson::commands(text.as_str())).await
+        } else if let Some(shell) = &self.shell {
+            // Read and written once more: what is stored is what this crate says it is, whoever evaluated it.
+            let evaluated = shell.evaluate(text, database).await?;
+            let bytes = evaluated.iter().map(String::len).sum();
+            stored(bytes, move || evaluated.iter().map(|command| ejson::document(command)).collect()).await
+        } else {
             let message = "This portal evaluates no shell syntax, because scripts are switched off: write the command as \
                            an Extended JSON document, which starts with {.";
-            return Err(refused(refusal("no_shell", message)));
+            Err(refusal("no_shell", message))
         };
-        let evaluated = shell.evaluate(text, database).await?;
-        // Read and written once more: what is stored is what this crate says it is, whoever evaluated it.
-        let bytes = evaluated.iter().map(String::len).sum();
-        let read = move || {
-            evaluated.iter().map(|command| written(&ejson::document(command)?)).collect::<Result<Vec<_>, _>>()
-        };
-        beside(bytes, read).await.and_then(limited).map_err(refused)
+        stored.map_err(ScriptCheckError::Refused)
     }
 
     async fn review(&self, submission: &Submission, scope: &Scope) -> Result<Review, Refusal> {

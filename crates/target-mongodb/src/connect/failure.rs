@@ -2,17 +2,9 @@
 
 use std::error::Error;
 
+use domain::ending::{Lost, lost};
 use domain::ports::ExecutionError;
 use mongodb::error::ErrorKind;
-
-/// An end that is no error of the driver.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Lost(pub(crate) String);
-
-pub(crate) fn lost(how: impl Into<String>) -> ExecutionError {
-    ExecutionError::Unavailable { source: Box::new(Lost(how.into())) }
-}
 
 /// The causes of an error, in one line. The driver's errors hold addresses and no logins.
 pub(crate) fn chain(error: &mongodb::error::Error) -> String {
@@ -32,10 +24,6 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().chars().take(500).collect()
 }
 
-pub(crate) fn unavailable(error: &mongodb::error::Error) -> ExecutionError {
-    lost(chain(error))
-}
-
 /// An error of the way to the server, the login included.
 pub(crate) fn not_connected(error: &mongodb::error::Error) -> ExecutionError {
     let rejected = match error.kind.as_ref() {
@@ -47,5 +35,5 @@ pub(crate) fn not_connected(error: &mongodb::error::Error) -> ExecutionError {
     if rejected {
         return ExecutionError::CredentialsRejected { source: Box::new(Lost(chain(error))) };
     }
-    unavailable(error)
+    lost(chain(error))
 }

@@ -8,30 +8,21 @@ mod options;
 mod server;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::ending::lost;
 use domain::execution::Credentials;
 use domain::ports::ExecutionError;
-use domain::target::{Target, TlsMode};
+use domain::target::Target;
 use mongodb::Client;
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub(crate) use failure::{chain, lost, not_connected};
-pub(crate) use server::{Server, version};
+use crate::executor::MongoExecutorConfig;
 
-/// What holds for every connection.
-#[derive(Clone, Debug)]
-pub(crate) struct ConnectSettings {
-    /// Longest time for a connection, its login included.
-    pub(crate) timeout: Duration,
-    /// How long a client that nobody uses is kept.
-    pub(crate) max_idle: Duration,
-    /// A file with certificates of authorities, in PEM; the driver's own list (Mozilla's) when absent.
-    pub(crate) authorities: Option<PathBuf>,
-}
+pub(crate) use failure::{chain, not_connected};
+pub(crate) use server::{Server, version};
 
 /// How long what was learnt of a server and of the login's role is believed.
 const BELIEVED: Duration = Duration::from_secs(10);
@@ -79,17 +70,17 @@ struct Kept {
 
 /// The clients of this process.
 pub(crate) struct Clients {
-    settings: ConnectSettings,
+    config: MongoExecutorConfig,
     kept: Mutex<HashMap<Key, Kept>>,
 }
 
 impl Clients {
-    pub(crate) fn new(settings: ConnectSettings) -> Self {
-        Self { settings, kept: Mutex::default() }
+    pub(crate) fn new(config: MongoExecutorConfig) -> Self {
+        Self { config, kept: Mutex::default() }
     }
 
-    pub(crate) fn timeout(&self) -> Duration {
-        self.settings.timeout
+    pub(crate) fn config(&self) -> &MongoExecutorConfig {
+        &self.config
     }
 
     /// A client for this target and login, of which the role is one that the target accepts.
@@ -124,15 +115,11 @@ impl Clients {
         self.lock().remove(&Key::of(target, credentials));
     }
 
-    pub(crate) fn clear(&self) {
-        self.lock().clear();
-    }
-
     /// The kept client, and whether what is known of its server is fresh. One that is spoiled, or has another password, is none.
     fn kept(&self, key: &Key, credentials: &Credentials) -> Option<(Link, bool)> {
         let mut all = self.lock();
         let now = Instant::now();
-        all.retain(|_, kept| now.duration_since(kept.used_at) < self.settings.max_idle);
+        all.retain(|_, kept| now.duration_since(kept.used_at) < self.config.max_idle);
         let kept = all.get_mut(key)?;
         if kept.link.spoiled.load(Ordering::Relaxed)
             || kept.password.expose_secret() != credentials.password.expose_secret()
@@ -166,13 +153,13 @@ impl Clients {
         let work = async {
             let (client, spoiled) = match known {
                 Some(link) => (link.client, link.spoiled),
-                None => (options::client(target, credentials, &self.settings).await?, Arc::default()),
+                None => (options::client(target, credentials, &self.config).await?, Arc::default()),
             };
             let server = Server::ask(&client).await.map_err(|error| not_connected(&error))?;
             Ok(Link { client, server, spoiled })
         };
         // The driver has the same limit for the choice of a server; this one holds for all of it.
-        match tokio::time::timeout(self.settings.timeout * 2, work).await {
+        match tokio::time::timeout(self.config.connect_timeout * 2, work).await {
             Ok(looked) => looked,
             Err(_elapsed) => Err(lost("the server did not answer in time")),
         }
@@ -181,13 +168,5 @@ impl Clients {
     /// The map is whole between any two statements above, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether the certificate of a server is checked in this mode.
-fn checks_certificate(mode: TlsMode) -> bool {
-    match mode {
-        TlsMode::VerifyCa | TlsMode::VerifyFull => true,
-        TlsMode::Disable | TlsMode::Require => false,
     }
 }

@@ -4,6 +4,8 @@ use bson::{Bson, Document, doc};
 use domain::ports::ExecutionError;
 use mongodb::Client;
 
+use crate::numbers::int;
+
 /// Roles that hand out rights, reach other people's operations, or stop the server. MongoDB's built-in ones
 /// (<https://www.mongodb.com/docs/manual/reference/built-in-roles/>); a role that inherits one of them counts as it.
 const PRIVILEGED: &[&str] = &[
@@ -38,7 +40,7 @@ const POWERFUL: &[&str] = &[
 ];
 
 /// MongoDB 4.4.
-const OLDEST_WIRE_VERSION: i32 = 9;
+const OLDEST_WIRE_VERSION: i64 = 9;
 
 /// What is known of a server.
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ impl Server {
     pub(super) async fn ask(client: &Client) -> Result<Self, mongodb::error::Error> {
         let admin = client.database("admin");
         let hello = admin.run_command(doc! { "hello": 1 }).await?;
-        if number(&hello, "maxWireVersion").is_some_and(|version| version < OLDEST_WIRE_VERSION) {
+        if int(hello.get("maxWireVersion")).is_some_and(|version| version < OLDEST_WIRE_VERSION) {
             return Err(mongodb::error::Error::custom(
                 "the server is older than MongoDB 4.4, the oldest that is supported",
             ));
@@ -109,12 +111,4 @@ fn powerful(info: &Document) -> Vec<String> {
 pub(crate) async fn version(client: &Client) -> Result<String, mongodb::error::Error> {
     let info = client.database("admin").run_command(doc! { "buildInfo": 1 }).await?;
     Ok(info.get_str("version").unwrap_or_default().to_owned())
-}
-
-fn number(document: &Document, name: &str) -> Option<i32> {
-    match document.get(name)? {
-        Bson::Int32(number) => Some(*number),
-        Bson::Int64(number) => i32::try_from(*number).ok(),
-        _ => None,
-    }
 }

@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 pub(crate) use read::{commands, document};
-pub(crate) use write::{WriteError, canonical, value, write_document};
+pub(crate) use write::{WriteError, canonical, value};
 
 /// The deepest nesting that is read or written. MongoDB stores documents of up to 100 levels, and reads 200 of a command.
 pub(crate) const MOST_LEVELS: usize = 120;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::read::TYPES;
-use super::{WriteError, canonical, document, write_document};
+use super::{WriteError, canonical, document, value};
 
 fn bytes(document: &Document) -> Vec<u8> {
     RawDocumentBuf::try_from(document).unwrap().into_bytes()
@@ -18,7 +18,8 @@ fn bytes(document: &Document) -> Vec<u8> {
 
 fn relaxed(document: &Document) -> String {
     let mut out = vec![];
-    write_document(&mut out, &RawDocumentBuf::try_from(document).unwrap(), ExtendedJson::Relaxed).unwrap();
+    let raw = RawDocumentBuf::try_from(document).unwrap();
+    value(&mut out, bson::raw::RawBsonRef::Document(&raw), ExtendedJson::Relaxed).unwrap();
     String::from_utf8(out).unwrap()
 }
 

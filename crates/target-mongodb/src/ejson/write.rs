@@ -19,20 +19,11 @@ pub(crate) enum WriteError {
 pub(crate) fn canonical(document: &Document) -> Result<String, WriteError> {
     let raw = RawDocumentBuf::try_from(document)?;
     let mut out = vec![];
-    write_document(&mut out, &raw, ExtendedJson::Canonical)?;
+    value(&mut out, RawBsonRef::Document(&raw), ExtendedJson::Canonical)?;
     Ok(String::from_utf8(out).unwrap_or_default())
 }
 
-/// Writes a document.
-pub(crate) fn write_document(
-    out: &mut Vec<u8>,
-    document: &RawDocument,
-    format: ExtendedJson,
-) -> Result<(), WriteError> {
-    Writer { out, format }.document(document, 1)
-}
-
-/// Writes a single value.
+/// Writes a value, which may be a document.
 pub(crate) fn value(
     out: &mut Vec<u8>,
     value: RawBsonRef<'_>,

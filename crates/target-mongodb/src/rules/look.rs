@@ -5,8 +5,8 @@ use domain::review::{Effect, Finding, Refusal, Scope};
 use domain::text::DatabaseName;
 
 use super::commands::{COMMANDS, EVERYWHERE, Field, OF_SERVER, Spec, named as spec_named, why_not};
-use super::operators::{JAVASCRIPT, VARIABLES, is_operator};
-use super::stages::is_stage;
+use super::names::collection;
+use super::writes::{flag, is_one};
 
 /// The database of the server's own commands.
 const ADMIN: &str = "admin";
@@ -22,7 +22,7 @@ pub(super) struct Found {
 
 /// A look that is under way.
 pub(super) struct Look<'a> {
-    scope: &'a Scope,
+    pub(super) scope: &'a Scope,
     level: usize,
     pub(super) found: Found,
 }
@@ -156,7 +156,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn field(&mut self, field: Field, name: &str, value: &Bson) -> Result<(), Refusal> {
+    pub(super) fn field(&mut self, field: Field, name: &str, value: &Bson) -> Result<(), Refusal> {
         match field {
             Field::Plain => Ok(()),
             Field::Flag => flag(name, value),
@@ -178,103 +178,6 @@ impl Look<'_> {
             Field::Explained => self.explained(value),
             Field::MapReduceOut => self.map_reduce_out(value),
             Field::JavaScript => self.javascript("mapReduce"),
-        }
-    }
-
-    fn indexes(&mut self, indexes: &Bson) -> Result<(), Refusal> {
-        let documents = match indexes {
-            Bson::Array(items) => items.iter().filter_map(Bson::as_document).collect(),
-            Bson::Document(one) => vec![one],
-            _ => vec![],
-        };
-        for index in documents {
-            if index.contains_key("storageEngine") {
-                return Err(refusal(
-                    "field_not_allowed",
-                    "storageEngine configures the server itself; leave it out.",
-                ));
-            }
-            if index.contains_key("expireAfterSeconds") {
-                self.field(Field::Expires, "expireAfterSeconds", indexes)?;
-            }
-        }
-        self.expression(indexes)
-    }
-
-    fn each(
-        &mut self,
-        items: &Bson,
-        one: impl Fn(&mut Self, &Document) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        let wrong = || refusal("bad_command", "updates and deletes are arrays of documents.");
-        let items = items.as_array().ok_or_else(wrong)?;
-        items.iter().try_for_each(|item| one(self, item.as_document().ok_or_else(wrong)?))
-    }
-
-    fn one_update(&mut self, update: &Document) -> Result<(), Refusal> {
-        for (name, value) in update {
-            match name.as_str() {
-                "q" | "c" | "arrayFilters" | "sort" => self.expression(value)?,
-                "u" => self.update(value)?,
-                "upsert" | "multi" => flag(name, value)?,
-                "collation" | "hint" | "upsertSupplied" => {}
-                other => return Err(unknown_part("updates", other)),
-            }
-        }
-        let all = update.get("multi") == Some(&Bson::Boolean(true));
-        self.filter(update.get("q"), all, "update");
-        Ok(())
-    }
-
-    fn one_delete(&mut self, delete: &Document) -> Result<(), Refusal> {
-        for (name, value) in delete {
-            match name.as_str() {
-                "q" => self.expression(value)?,
-                "limit" | "collation" | "hint" => {}
-                other => return Err(unknown_part("deletes", other)),
-            }
-        }
-        // The server reads whatever is there as a number, and a person may read it otherwise.
-        let limit = match delete.get("limit") {
-            Some(Bson::Int32(limit @ (0 | 1))) => *limit,
-            Some(Bson::Int64(limit @ (0 | 1))) => i32::from(*limit == 1),
-            Some(one @ Bson::Double(_)) if is_one(one) => 1,
-            _ => {
-                let message =
-                    "The limit of a delete is 1 for one document, or 0 for all that the filter finds.";
-                return Err(refusal("bad_command", message));
-            }
-        };
-        self.filter(delete.get("q"), limit == 0, "delete");
-        Ok(())
-    }
-
-    fn found_one(&mut self, command: &Document) {
-        let what = if command.get("remove") == Some(&Bson::Boolean(true)) { "delete" } else { "update" };
-        self.filter(command.get("query"), false, what);
-    }
-
-    /// Says when a write is not limited to anything.
-    fn filter(&mut self, filter: Option<&Bson>, all: bool, what: &str) {
-        if filter.is_some_and(|filter| filter.as_document().is_none_or(|filter| !filter.is_empty())) {
-            return;
-        }
-        let (code, whom) = match (what, all) {
-            ("delete", true) => ("delete_without_filter", "deletes every document of the collection"),
-            ("delete", false) => {
-                ("delete_without_filter", "deletes one document, whichever the server finds first")
-            }
-            (_, true) => ("update_without_filter", "changes every document of the collection"),
-            (_, false) => ("update_without_filter", "changes one document, whichever the server finds first"),
-        };
-        self.find(code, &format!("The filter is empty: this {whom}."));
-    }
-
-    /// A document with operators or a replacement is stored; a pipeline is evaluated.
-    fn update(&mut self, update: &Bson) -> Result<(), Refusal> {
-        match update {
-            Bson::Array(_) => self.pipeline(update, false),
-            _ => Ok(()),
         }
     }
 
@@ -310,100 +213,6 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn map_reduce_out(&mut self, out: &Bson) -> Result<(), Refusal> {
-        let inline = |out: &Document| out.get("inline").is_some_and(truth) && out.len() == 1;
-        match out {
-            Bson::Document(out) if inline(out) => Ok(()),
-            Bson::Document(out) => {
-                self.writes_alone("mapReduce", "writes its result into a collection");
-                for (name, value) in out {
-                    match name.as_str() {
-                        "db" => self.database(value)?,
-                        "replace" | "merge" | "reduce" => collection(value)?,
-                        _ => {}
-                    }
-                }
-                Ok(())
-            }
-            name => {
-                self.writes_alone("mapReduce", "writes its result into a collection");
-                collection(name)
-            }
-        }
-    }
-
-    /// Looks at the operators in what the server evaluates.
-    pub(super) fn expression(&mut self, value: &Bson) -> Result<(), Refusal> {
-        self.deeper(|look| match value {
-            Bson::Document(document) => document.iter().try_for_each(|(name, value)| {
-                look.operator(name)?;
-                // What is literal is not evaluated.
-                if name == "$literal" { Ok(()) } else { look.expression(value) }
-            }),
-            Bson::String(text) if VARIABLES.iter().any(|name| text.starts_with(name)) => Err(refusal(
-                "operator_not_allowed",
-                format!(
-                    "{} tells about the portal's own login, which is nobody's to know.",
-                    self::named(text)
-                ),
-            )),
-            Bson::Array(items) => items.iter().try_for_each(|item| look.expression(item)),
-            _ => Ok(()),
-        })
-    }
-
-    fn operator(&mut self, name: &str) -> Result<(), Refusal> {
-        if !name.starts_with('$') || is_stage(name) {
-            return Ok(());
-        }
-        if !is_operator(name) {
-            let message = format!(
-                "{} is not among the operators of MongoDB's manual that the portal knows.",
-                self::named(name)
-            );
-            return Err(refusal("operator_not_allowed", message));
-        }
-        if JAVASCRIPT.contains(&name) { self.javascript(name) } else { Ok(()) }
-    }
-
-    fn javascript(&mut self, what: &str) -> Result<(), Refusal> {
-        if !self.scope.admits.server_javascript {
-            let message = format!(
-                "{what} runs JavaScript inside of the database server, which this instance does not admit. Use operators \
-                 and expressions ($expr, aggregation stages), or a script, whose JavaScript runs in the portal."
-            );
-            return Err(refusal("server_javascript", message));
-        }
-        self.find(
-            "server_javascript",
-            &format!("{what} runs JavaScript inside of the database server: read it."),
-        );
-        Ok(())
-    }
-
-    /// A database that is named somewhere in the command.
-    pub(super) fn database(&mut self, name: &Bson) -> Result<(), Refusal> {
-        let Bson::String(name) = name else {
-            return Err(refusal("bad_command", "The name of a database is a string."));
-        };
-        if self.scope.database.as_ref().is_some_and(|approved| approved.as_str() == name) {
-            return Ok(());
-        }
-        let shown = self::named(name);
-        if !self.scope.admits.other_databases {
-            let message = format!(
-                "This reaches into the database {shown}, and this instance admits only the database that was asked for. \
-                 Submit it to that database."
-            );
-            return Err(refusal("other_database", message));
-        }
-        if !is_database_name(name) {
-            return Err(refusal("bad_command", format!("{shown} is no name that a database can have.")));
-        }
-        self.find("other_database", &format!("This reaches into another database: {shown}."));
-        Ok(())
-    }
-
     /// A stage or command that writes and cannot be part of a transaction.
     pub(super) fn writes_alone(&mut self, what: &str, how: &str) {
         self.found.effect = self.found.effect.max(Effect::Write);
@@ -411,66 +220,12 @@ impl Look<'_> {
         self.find("writes_collection", &format!("{what} {how}."));
     }
 
-    fn find(&mut self, code: &str, message: &str) {
+    pub(super) fn find(&mut self, code: &str, message: &str) {
         let finding = Finding { code: code.to_owned(), message: message.to_owned(), position: None };
         if !self.found.findings.contains(&finding) {
             self.found.findings.push(finding);
         }
     }
-}
-
-/// A collection that is named somewhere in the command.
-pub(super) fn collection(name: &Bson) -> Result<(), Refusal> {
-    let Bson::String(name) = name else {
-        return Err(refusal("bad_command", "The name of a collection is a string."));
-    };
-    if name.is_empty() || name.contains('\0') {
-        let shown = self::named(&name.replace('\0', "\\0"));
-        return Err(refusal("bad_command", format!("{shown} is no name that a collection can have.")));
-    }
-    if name.starts_with("system.") || name.contains(".system.") {
-        let message = format!(
-            "The collection {} belongs to the server itself: what is in it is not for requests.",
-            self::named(name)
-        );
-        return Err(refusal("system_collection", message));
-    }
-    Ok(())
-}
-
-fn is_one(value: &Bson) -> bool {
-    match value {
-        Bson::Int32(number) => *number == 1,
-        Bson::Int64(number) => *number == 1,
-        Bson::Double(number) => number.to_bits() == 1.0_f64.to_bits(),
-        _ => false,
-    }
-}
-
-/// The server takes more than these for true or false; a person would not.
-fn flag(name: &str, value: &Bson) -> Result<(), Refusal> {
-    match value {
-        Bson::Boolean(_) => Ok(()),
-        _ => Err(refusal("bad_command", format!("{name} is true or false."))),
-    }
-}
-
-/// As the server reads a flag.
-fn truth(value: &Bson) -> bool {
-    match value {
-        Bson::Boolean(flag) => *flag,
-        Bson::Int32(number) => *number != 0,
-        Bson::Int64(number) => *number != 0,
-        Bson::Double(number) => *number != 0.0,
-        Bson::Null | Bson::Undefined => false,
-        _ => true,
-    }
-}
-
-/// MongoDB's own rule ("Naming Restrictions" in its manual), on all platforms.
-fn is_database_name(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && !name.contains(['/', '\\', '.', ' ', '"', '$', '*', '<', '>', ':', '|', '?', '\0'])
 }
 
 fn unknown_field(spec: &Spec, name: &str) -> Refusal {
@@ -483,8 +238,4 @@ fn unknown_field(spec: &Spec, name: &str) -> Refusal {
         format!("{} has no field {shown} here. There are: {}.", spec.name, there.join(", "))
     };
     refusal("field_not_allowed", message)
-}
-
-fn unknown_part(of: &str, name: &str) -> Refusal {
-    refusal("field_not_allowed", format!("An element of {of} has no field {} here.", named(name)))
 }

@@ -3,9 +3,12 @@
 //! What the lists do not name is refused. Behind them stands the target's own role.
 
 mod commands;
+mod expressions;
 mod look;
+mod names;
 mod operators;
 mod stages;
+mod writes;
 
 use bson::{Bson, Document};
 use domain::review::{Effect, Finding, Refusal, Scope, capped};

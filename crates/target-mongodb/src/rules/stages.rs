@@ -6,7 +6,8 @@
 use bson::{Bson, Document};
 use domain::review::Refusal;
 
-use super::look::{Look, collection, refusal};
+use super::look::{Look, refusal};
+use super::names::collection;
 
 /// What the rules look at inside of a stage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,11 +2,12 @@
 
 use bson::{Bson, Document};
 use domain::execution::DatabaseError;
-use domain::ports::{ExecutionError, SinkError};
+use domain::ports::SinkError;
 use mongodb::error::{Error, ErrorKind};
 
-use crate::connect::{chain, lost};
+use crate::connect::chain;
 use crate::ejson::WriteError;
+use crate::numbers::int;
 
 /// Write errors that are told one by one.
 const MOST_ITEMS: usize = 20;
@@ -211,19 +212,4 @@ pub(crate) fn write_concern_error(reply: &Document) -> Option<String> {
 
 pub(crate) fn text(document: &Document, name: &str) -> String {
     document.get_str(name).unwrap_or_default().to_owned()
-}
-
-pub(crate) fn int(value: Option<&Bson>) -> Option<i64> {
-    match value? {
-        Bson::Int32(number) => Some(i64::from(*number)),
-        Bson::Int64(number) => Some(*number),
-        #[expect(clippy::cast_possible_truncation, reason = "counts are whole numbers far below 2^53")]
-        Bson::Double(number) => Some(*number as i64),
-        _ => None,
-    }
-}
-
-pub(crate) fn unknown(how: impl Into<String>) -> ExecutionError {
-    let ExecutionError::Unavailable { source } = lost(how) else { unreachable!("lost is unavailable") };
-    ExecutionError::OutcomeUnknown { source }
 }

@@ -1,6 +1,7 @@
 //! Runs the commands of a request: in one transaction where they write, and their rows into the sink.
 
 mod errors;
+mod killer;
 mod reading;
 mod worker;
 
@@ -13,11 +14,11 @@ use domain::review::Effect;
 use domain::rows::RowKeeper;
 use domain::watch::Waited;
 
-use self::errors::int;
-pub(crate) use self::errors::{Broken, NOT_IN_TRANSACTION, unknown};
+pub(crate) use self::errors::{Broken, NOT_IN_TRANSACTION};
 use self::reading::{Shown, affected, notice, notices, number_row, rows_of};
 pub(crate) use self::reading::{as_document, reply_row, row};
 pub(crate) use self::worker::{Fault, Lost, Worker, whole};
+use crate::numbers::int;
 use crate::rules::{Checked, Command, refusal};
 
 /// A run of the commands of one request.
@@ -154,12 +155,7 @@ async fn one(
         _ => {
             let reply = send(worker, command, lost).await?;
             for line in worker.judge(Waited::Done(rows_of(shown, &reply, order.extended_json)), lost)? {
-                let added = rows.add(|out| {
-                    out.extend_from_slice(&line);
-                    Ok::<_, Broken>(())
-                });
-                let added = added.await;
-                worker.judge(Waited::Done(added), lost)?;
+                worker.judge(Waited::Done(add(rows, &line).await), lost)?;
             }
             (affected(command, &reply), Some(reply))
         }
@@ -213,6 +209,15 @@ fn writes_one(command: &Document) -> bool {
         || part("deletes").is_some_and(|delete| int(delete.get("limit")) == Some(1))
 }
 
+/// Adds a row that is written already.
+async fn add(rows: &mut RowKeeper<'_>, line: &[u8]) -> Result<(), Broken> {
+    let write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(line);
+        Ok(())
+    };
+    rows.add(write).await
+}
+
 /// Reads a cursor to its end, or to the limit.
 async fn read(
     worker: &mut Worker,
@@ -250,12 +255,7 @@ async fn read(
     }
     if shown == Shown::Number {
         let line = worker.judge(Waited::Done(number_row(counted.as_deref(), order.extended_json)), lost)?;
-        let added = rows.add(|out| {
-            out.extend_from_slice(&line);
-            Ok::<_, Broken>(())
-        });
-        let added = added.await;
-        worker.judge(Waited::Done(added), lost)?;
+        worker.judge(Waited::Done(add(rows, &line).await), lost)?;
     }
     // What was written elsewhere is counted by nobody.
     let counts = command.effect == Effect::Read && !rows.is_truncated();

@@ -5,8 +5,9 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, bson, doc};
 use domain::execution::{Column, Notice};
 use domain::request::ExtendedJson;
 
-use super::errors::{Broken, int, write_concern_error};
+use super::errors::{Broken, write_concern_error};
 use crate::ejson;
+use crate::numbers::int;
 use crate::rules::{Answer, Command};
 
 /// The ids of what an upsert inserted that are told.
@@ -72,17 +73,11 @@ pub(crate) fn as_document(value: RawBsonRef<'_>) -> Result<&RawDocument, Broken>
 
 /// Writes a document as a row.
 pub(crate) fn row(out: &mut Vec<u8>, document: &RawDocument, format: ExtendedJson) -> Result<(), Broken> {
-    out.push(b'[');
-    ejson::write_document(out, document, format)?;
-    out.extend_from_slice(b"]\n");
-    Ok(())
+    value_row(out, RawBsonRef::Document(document), format)
 }
 
-/// The one value of a row.
-fn value_row(out: &mut Vec<u8>, value: &Bson, format: ExtendedJson) -> Result<(), Broken> {
-    // A value has no bytes of its own outside of a document.
-    let holder = RawDocumentBuf::try_from(&doc! { "v": value.clone() })?;
-    let value = holder.get("v")?.unwrap_or(RawBsonRef::Null);
+/// Writes a line with the one value of a row.
+fn value_row(out: &mut Vec<u8>, value: RawBsonRef<'_>, format: ExtendedJson) -> Result<(), Broken> {
     out.push(b'[');
     ejson::value(out, value, format)?;
     out.extend_from_slice(b"]\n");
@@ -101,8 +96,10 @@ pub(crate) fn rows_of(shown: Shown, reply: &Document, format: ExtendedJson) -> R
         Shown::Documents | Shown::Number | Shown::Nothing => vec![],
     };
     let line = |value: &Bson| {
+        // A value has no bytes of its own outside of a document.
+        let holder = RawDocumentBuf::try_from(&doc! { "v": value.clone() })?;
         let mut out = vec![];
-        value_row(&mut out, value, format)?;
+        value_row(&mut out, holder.get("v")?.unwrap_or(RawBsonRef::Null), format)?;
         Ok(out)
     };
     values.into_iter().map(line).collect()
@@ -118,9 +115,8 @@ pub(crate) fn reply_row(reply: &Document, format: ExtendedJson) -> Result<Vec<u8
 /// The row of a count.
 pub(crate) fn number_row(counted: Option<&RawDocument>, format: ExtendedJson) -> Result<Vec<u8>, Broken> {
     let counted = counted.and_then(|document| document.get("n").ok().flatten());
-    let mut out = vec![b'['];
-    ejson::value(&mut out, counted.unwrap_or(RawBsonRef::Int32(0)), format)?;
-    out.extend_from_slice(b"]\n");
+    let mut out = vec![];
+    value_row(&mut out, counted.unwrap_or(RawBsonRef::Int32(0)), format)?;
     Ok(out)
 }
 

@@ -3,15 +3,14 @@
 //!
 //! This module must not know what the commands are for: a request's, or a script's.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
+use domain::ending::unknown;
 use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
 use domain::review::Effect;
-use domain::watch::{Stoppable, Waited, Watch};
+use domain::watch::{Waited, Watch};
 use futures_util::TryStreamExt as _;
 use mongodb::action::{Action as _, RunCommand, RunCursorCommand};
 use mongodb::error::{ErrorKind, WriteFailure};
@@ -21,15 +20,17 @@ use mongodb::{Client, ClientSession};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::errors::{Broken, Cause, MAX_TIME_EXPIRED, number, unknown, write_errors};
-use crate::connect::{Link, not_connected};
+use super::errors::{Broken, Cause, MAX_TIME_EXPIRED, number, write_errors};
+use super::killer::Killer;
+use crate::connect::{Link, chain, not_connected};
+use crate::numbers::int;
 use crate::rules::{Answer, Command};
 
 /// A commit in flight at the deadline is awaited: the server decides, not the clock.
 const COMMIT_GRACE: Duration = Duration::from_secs(30);
 
-/// How long one request to stop may take.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// How long to wait before asking again what became of a commit.
+const ASK_COMMIT_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long the end of a transaction that is given up may take; the server ends it by itself later.
 const ABORT_LIMIT: Duration = Duration::from_secs(5);
@@ -49,76 +50,6 @@ pub(crate) enum Fault {
     Partly(DatabaseError),
     /// Nothing more is to be had here.
     Over(ExecutionError),
-}
-
-/// Ends what a session does, from another connection.
-#[derive(Clone, Debug)]
-struct Killer {
-    client: Client,
-    session: Document,
-    spoiled: Arc<AtomicBool>,
-}
-
-impl Stoppable for Killer {
-    async fn ask_to_stop(&self) {
-        for at in self.places() {
-            // Needs no right: everybody may end their own.
-            let kill = self.ask(doc! { "killSessions": [self.session.clone()] }, at);
-            if !matches!(timeout(ASK_LIMIT, kill).await, Ok(Ok(_))) {
-                self.spoiled.store(true, Ordering::Relaxed);
-                tracing::debug!("the target did not take a request to end a session in time");
-            }
-            let Ok(Ok(operations)) = timeout(ASK_LIMIT, self.operations_at(at)).await else { continue };
-            for operation in operations {
-                let _ = timeout(ASK_LIMIT, self.ask(doc! { "killOp": 1, "op": operation }, at)).await;
-            }
-        }
-    }
-}
-
-impl Killer {
-    /// Where the session may have something at work: the primary, and where reads go.
-    fn places(&self) -> impl Iterator<Item = Option<&SelectionCriteria>> {
-        std::iter::once(None).chain(self.client.selection_criteria().map(Some))
-    }
-
-    async fn ask(
-        &self,
-        command: Document,
-        at: Option<&SelectionCriteria>,
-    ) -> Result<Document, mongodb::error::Error> {
-        self.client
-            .database("admin")
-            .run_command(command)
-            .optional(at.cloned(), RunCommand::selection_criteria)
-            .await
-    }
-
-    /// What the session does now.
-    async fn operations(&self) -> Result<Vec<Bson>, mongodb::error::Error> {
-        let mut all = vec![];
-        for at in self.places() {
-            all.extend(self.operations_at(at).await?);
-        }
-        Ok(all)
-    }
-
-    async fn operations_at(
-        &self,
-        at: Option<&SelectionCriteria>,
-    ) -> Result<Vec<Bson>, mongodb::error::Error> {
-        let id = self.session.get("id").cloned().unwrap_or(Bson::Null);
-        let pipeline = vec![
-            Bson::Document(doc! { "$currentOp": { "allUsers": false } }),
-            Bson::Document(doc! { "$match": { "lsid.id": id, "active": true } }),
-            Bson::Document(doc! { "$project": { "opid": 1 } }),
-        ];
-        let ask = doc! { "aggregate": 1, "pipeline": pipeline, "cursor": {} };
-        let admin = self.client.database("admin");
-        let ask = admin.run_cursor_command(ask).optional(at.cloned(), RunCursorCommand::selection_criteria);
-        let found = ask.await?;
-        found.try_filter_map(|mut found| async move { Ok(found.remove("opid")) }).try_collect().await
-    }
 }
 
 /// A session, and what stands behind everything that it is made to do.
@@ -142,8 +73,7 @@ impl Worker {
     ) -> Result<Self, ExecutionError> {
         let watch = Watch::new(stop, order.limits.timeout);
         let session = link.client.start_session().await.map_err(|error| not_connected(&error))?;
-        let killer =
-            Killer { client: link.client.clone(), session: session.id().clone(), spoiled: link.spoiled };
+        let killer = Killer::new(link.client.clone(), session.id().clone(), link.spoiled);
         Ok(Self {
             watch,
             session,
@@ -171,7 +101,7 @@ impl Worker {
         let mut document = command.document.clone();
         let left = (self.watch.deadline + SERVER_GRACE).saturating_duration_since(Instant::now());
         let left = i64::try_from(left.as_millis()).unwrap_or(i64::MAX).clamp(1, i64::from(i32::MAX));
-        let own = super::errors::int(document.get("maxTimeMS")).filter(|own| *own > 0);
+        let own = int(document.get("maxTimeMS")).filter(|own| *own > 0);
         document.insert("maxTimeMS", own.unwrap_or(left).min(left));
         document.insert("comment", self.comment.clone());
         // Of what is written, a majority of the members has to know; of a transaction its commit says that.
@@ -276,23 +206,21 @@ impl Worker {
                 Ok(Err(error)) => error,
                 Err(_elapsed) => return Err(Fault::Over(unknown("the server did not answer the commit"))),
             };
-            // It is committed where the answer comes from, but other members may not have it and never get it.
-            if matches!(error.kind.as_ref(), ErrorKind::Write(WriteFailure::WriteConcernError(_)))
-                && !error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT)
-            {
-                return Err(Fault::Over(unknown(crate::connect::chain(&error))));
-            }
             if !error.contains_label(mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+                // It is committed where the answer comes from, but other members may not have it and never get it.
+                if matches!(error.kind.as_ref(), ErrorKind::Write(WriteFailure::WriteConcernError(_))) {
+                    return Err(Fault::Over(unknown(chain(&error))));
+                }
                 return Err(match Broken::Driver(error).cause() {
                     Cause::Server(error) | Cause::Gone(error) | Cause::Unread(error) => Fault::Failed(error),
                     Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
                 });
             }
             // Asking again does not commit twice: the server knows the transaction by its number.
-            if Instant::now() + Duration::from_millis(200) >= latest {
-                return Err(Fault::Over(unknown(crate::connect::chain(&error))));
+            if Instant::now() + ASK_COMMIT_AGAIN >= latest {
+                return Err(Fault::Over(unknown(chain(&error))));
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(ASK_COMMIT_AGAIN).await;
         }
     }
 
@@ -335,25 +263,15 @@ impl Worker {
         })
     }
 
-    /// Ends what the session still has on the server.
+    /// Ends what the session still has on the server. Whether nothing of it is at work there any more.
     pub(crate) async fn close(mut self) -> bool {
         self.abort().await;
-        timeout(ASK_LIMIT, self.killer.operations())
-            .await
-            .is_ok_and(|found| found.is_ok_and(|found| found.is_empty()))
+        self.killer.is_quiet().await
     }
 
     /// Asks until nothing of the session is at work on the server any more.
     pub(crate) async fn make_quiet(&self) -> bool {
-        for _ in 0..5 {
-            self.killer.ask_to_stop().await;
-            if matches!(timeout(ASK_LIMIT, self.killer.operations()).await, Ok(Ok(found)) if found.is_empty())
-            {
-                return true;
-            }
-            tokio::time::sleep(domain::watch::ASK_AGAIN).await;
-        }
-        false
+        self.killer.make_quiet().await
     }
 }
 
@@ -377,7 +295,7 @@ fn limit_batch(document: &mut Document) {
     if document.contains_key("limit") {
         document.remove("singleBatch");
     }
-    let own = super::errors::int(document.get("batchSize"));
+    let own = int(document.get("batchSize"));
     if own.is_none_or(|own| own > i64::from(BATCH)) {
         document.insert("batchSize", BATCH);
     }

@@ -3,6 +3,7 @@
 //! This module must not know what a script is: it is asked for one thing at a time, by somebody whom it does not trust.
 //! Each command passes the rules that a submitted one passes, whatever was approved.
 
+mod cursors;
 mod told;
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bson::RawDocument;
 use bytes::Bytes;
+use domain::ending::{again, lost, unknown};
 use domain::execution::{Column, ExecutionOrder};
 use domain::ports::{ExecutionError, ScriptSession, ScriptTarget};
 use domain::request::ExtendedJson;
@@ -17,29 +19,23 @@ use domain::review::{Effect, Scope};
 use domain::script::{CallAnswer, CallError, DatabaseCall, ScriptStatement};
 use domain::target::Engine;
 use domain::watch::Waited;
-use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
+use mongodb::raw_batch_cursor::RawBatch;
 use tokio_util::sync::CancellationToken;
 
+use self::cursors::Cursor;
 use self::told::{
-    again, answer_too_large, no_stream, no_transaction, not_a_cursor, not_in_transaction, transaction_failed,
-    transaction_open,
+    answer_too_large, no_transaction, not_in_transaction, transaction_failed, transaction_open,
 };
 use crate::beside::beside;
 use crate::ejson;
 use crate::executor::{MongoExecutor, scope};
 use crate::rules::{Answer, Command, check_one};
 use crate::run::{
-    Broken, Fault, Lost, Way, Worker, alone, as_document, reply_row, row, send, told_what_stays, unknown,
+    Broken, Fault, Lost, Way, Worker, alone, as_document, reply_row, row, send, told_what_stays,
 };
 
 /// Of the documents of one answer: a script reads more than that with a cursor.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The most documents of a cursor that are given at a time.
-const MAX_FETCH: u32 = 10_000;
-
-/// Cursors that one script may have open. Each may hold a batch of 16 MiB.
-const MOST_CURSORS: usize = 10;
 
 #[async_trait]
 impl ScriptTarget for MongoExecutor {
@@ -75,15 +71,6 @@ enum Transaction {
     Open,
     /// After an error: nothing of it takes effect, which the script has yet to say itself.
     Failed,
-}
-
-/// A cursor, with what has come and was not given yet.
-struct Cursor {
-    cursor: SessionRawBatchCursor,
-    batch: Option<RawBatch>,
-    /// How many documents of the batch were given.
-    given: usize,
-    in_transaction: bool,
 }
 
 struct MongoScript {
@@ -151,7 +138,7 @@ impl ScriptSession for MongoScript {
         match (quiet, unclear) {
             (true, false) => Ok(()),
             (_, true) => Err(unknown(how)),
-            (false, false) => Err(crate::connect::lost(how)),
+            (false, false) => Err(lost(how)),
         }
     }
 }
@@ -312,87 +299,6 @@ impl MongoScript {
         self.fail().await;
         self.transaction = Transaction::None;
         Ok(done("abortTransaction"))
-    }
-
-    async fn open_cursor(&mut self, statement: ScriptStatement) -> Result<CallAnswer, CallError> {
-        let command = self.command(&statement).await?;
-        if command.spec.answer != Answer::Cursor || command.effect != Effect::Read {
-            return Err(not_a_cursor(command.spec.name));
-        }
-        if self.cursors.len() >= MOST_CURSORS {
-            return Err(told::too_many_cursors(MOST_CURSORS));
-        }
-        let opened = self.worker.open(&command).await;
-        let opened = self.worker.judge(opened, Lost::Nothing).map_err(of_fault);
-        let cursor = match opened {
-            Ok(cursor) => cursor,
-            Err(error @ CallError::Database(_)) if statement.in_transaction => {
-                self.fail().await;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        self.names += 1;
-        let cursor = Cursor { cursor, batch: None, given: 0, in_transaction: statement.in_transaction };
-        self.cursors.insert(self.names, cursor);
-        Ok(CallAnswer { stream: Some(self.names), ..named(&command) })
-    }
-
-    async fn fetch(&mut self, stream: u32, rows: u32) -> Result<CallAnswer, CallError> {
-        let mut open = self.cursors.remove(&stream).ok_or_else(|| no_stream(stream))?;
-        if !open.in_transaction && self.transaction != Transaction::None {
-            // The server would end the transaction over it.
-            self.cursors.insert(stream, open);
-            return Err(transaction_open());
-        }
-        let fetched = self.piece(&mut open, rows.clamp(1, MAX_FETCH)).await;
-        match fetched {
-            Ok(answer) => {
-                if !answer.done {
-                    self.cursors.insert(stream, open);
-                }
-                Ok(answer)
-            }
-            Err(error @ CallError::Database(_)) if open.in_transaction => {
-                self.fail().await;
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The next documents, as many as are wanted and fit.
-    async fn piece(&mut self, open: &mut Cursor, most: u32) -> Result<CallAnswer, CallError> {
-        let mut collected = Collected::default();
-        let answer = |collected: Collected, done| CallAnswer {
-            rows: collected.rows,
-            ndjson: Bytes::from(collected.ndjson),
-            done,
-            ..CallAnswer::default()
-        };
-        loop {
-            if let Some(batch) = &open.batch {
-                let added = documents(batch).and_then(|all| {
-                    for document in all.iter().skip(open.given) {
-                        if collected.rows == most || collected.ndjson.len() as u64 >= self.most_bytes {
-                            return Ok(false);
-                        }
-                        collected.add(document)?;
-                        open.given += 1;
-                    }
-                    Ok(true)
-                });
-                if !self.judge(added, Lost::Nothing)? {
-                    return Ok(answer(collected, false));
-                }
-            }
-            let next = self.worker.next(&mut open.cursor).await;
-            open.batch = self.worker.judge(next, Lost::Nothing).map_err(of_fault)?;
-            open.given = 0;
-            if open.batch.is_none() {
-                return Ok(answer(collected, true));
-            }
-        }
     }
 }
 

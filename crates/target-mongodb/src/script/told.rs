@@ -1,29 +1,8 @@
 //! What a script is told when a call is refused or its session has ended.
 
-use domain::ports::ExecutionError;
 use domain::script::CallError;
 
-use crate::connect::lost;
 use crate::rules::refusal;
-use crate::run::unknown;
-
-/// The same end once more, for whoever calls again.
-pub(super) fn again(ended: &ExecutionError) -> ExecutionError {
-    match ended {
-        ExecutionError::TimedOut => ExecutionError::TimedOut,
-        ExecutionError::Cancelled => ExecutionError::Cancelled,
-        ExecutionError::Refused(refusal) => ExecutionError::Refused(refusal.clone()),
-        ExecutionError::Database(error) => ExecutionError::Database(error.clone()),
-        ExecutionError::RoleNotAllowed { reason } => {
-            ExecutionError::RoleNotAllowed { reason: reason.clone() }
-        }
-        ExecutionError::OutcomeUnknown { source } => unknown(source.to_string()),
-        ExecutionError::CredentialsRejected { source } | ExecutionError::Unavailable { source } => {
-            lost(source.to_string())
-        }
-        ExecutionError::Sink(error) => lost(error.to_string()),
-    }
-}
 
 fn refused(code: &str, message: impl Into<String>) -> CallError {
     CallError::Refused(refusal(code, message))

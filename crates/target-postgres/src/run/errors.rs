@@ -1,5 +1,6 @@
 //! What went wrong while statements ran, as the requester reads it.
 
+use domain::ending::{lost, unknown};
 use domain::execution::DatabaseError;
 use domain::ports::{ExecutionError, SinkError};
 use domain::review::Position;
@@ -33,15 +34,6 @@ impl From<tokio_postgres::Error> for Broken {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Server(error)
     }
-}
-
-/// Contact was lost; the text says how.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Lost(pub(crate) String);
-
-pub(crate) fn unknown(how: impl Into<String>) -> ExecutionError {
-    ExecutionError::OutcomeUnknown { source: Box::new(Lost(how.into())) }
 }
 
 /// How far the work had come.
@@ -145,7 +137,7 @@ fn beginning(what: TooLong) -> String {
 /// A break before anything could take effect. For the first statement the target was not there to begin with.
 pub(super) fn of_break(how: String, at: Progress) -> ExecutionError {
     if matches!(at, Progress::Statement(0) | Progress::Call) {
-        return ExecutionError::Unavailable { source: Box::new(Lost(how)) };
+        return lost(how);
     }
     ExecutionError::Database(DatabaseError {
         // connection_failure

@@ -10,6 +10,7 @@ mod worker;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use domain::ending::unknown;
 use domain::execution::{ExecutionOrder, ExecutionReport, StatementReport};
 use domain::ports::{ExecutionError, ResultSink};
 use domain::watch::Waited;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::answer::Part;
 pub(crate) use self::describe::{Prepared, TextValue};
-pub(crate) use self::errors::{Broken, Lost, Progress, Spot, unknown};
+pub(crate) use self::errors::{Broken, Progress, Spot};
 pub(crate) use self::rendering::{Rendering, column, raw_length};
 pub(crate) use self::worker::{Fault, Worker, begin};
 

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use domain::ending::{lost, unknown};
 use domain::execution::{DatabaseError, ExecutionOrder};
 use domain::ports::ExecutionError;
 use domain::watch::{ASK_AGAIN, Stop, Waited, Watch};
@@ -20,8 +21,8 @@ use super::MAX_COLUMNS;
 use super::answer::Answer;
 use super::describe::{Describer, Prepared, TextValue};
 use super::errors::{
-    Broken, Lost, Progress, Spot, ends_session, not_utf8, of_break, of_break_on, of_server, too_many_columns,
-    unknown, unknown_on,
+    Broken, Progress, Spot, ends_session, not_utf8, of_break, of_break_on, of_server, too_many_columns,
+    unknown_on,
 };
 use crate::connect::{Endpoint, Session, rows};
 use crate::value::LongNumbers;
@@ -143,9 +144,7 @@ impl Worker {
             Broken::NotUtf8 => Fault::Failed(not_utf8(at)),
             Broken::TooManyColumns => Fault::Failed(too_many_columns(MAX_COLUMNS, at)),
             Broken::Unclear(how) => Fault::Over(unknown(how)),
-            Broken::Stopped => Fault::Over(ExecutionError::Unavailable {
-                source: Box::new(Lost("the columns of a statement could not be found out".to_owned())),
-            }),
+            Broken::Stopped => Fault::Over(lost("the columns of a statement could not be found out")),
         })
     }
 

@@ -13,6 +13,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
+use domain::ending::{again, lost, unknown};
 use domain::execution::ExecutionOrder;
 use domain::ports::{ExecutionError, ScriptSession, ScriptTarget};
 use domain::script::{CallAnswer, CallError, DatabaseCall, ScriptStatement};
@@ -24,12 +25,12 @@ use self::check::{Checked, check};
 use self::collected::{Collected, Size};
 use self::steps::{Stepped, Steps, fetch, nothing};
 use self::told::{
-    again, answer_too_large, lost, no_stream, no_transaction, not_a_query, stream_open, transaction_failed,
+    answer_too_large, no_stream, no_transaction, not_a_query, stream_open, transaction_failed,
     transaction_open,
 };
 use crate::connect::while_configuring;
 use crate::executor::PostgresExecutor;
-use crate::run::{Fault, Prepared, Progress, Worker, begin, unknown};
+use crate::run::{Fault, Prepared, Progress, Worker, begin};
 use crate::value::LongNumbers;
 
 /// Of the rows of one answer: a script reads more than that as a stream.

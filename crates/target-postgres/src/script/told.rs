@@ -1,33 +1,8 @@
 //! What a script is told when a call is refused or its session has ended.
 
-use domain::ports::ExecutionError;
 use domain::script::CallError;
 
 use super::check::refusal;
-use crate::run::{Lost, unknown};
-
-/// The same end once more, for whoever calls again.
-pub(super) fn again(ended: &ExecutionError) -> ExecutionError {
-    use ExecutionError::{
-        Cancelled, CredentialsRejected, Database, OutcomeUnknown, Refused, RoleNotAllowed, Sink, TimedOut,
-        Unavailable,
-    };
-    match ended {
-        Refused(refusal) => Refused(refusal.clone()),
-        Database(error) => Database(error.clone()),
-        CredentialsRejected { source } => CredentialsRejected { source: Box::new(Lost(source.to_string())) },
-        RoleNotAllowed { reason } => RoleNotAllowed { reason: reason.clone() },
-        Unavailable { source } => lost(source.to_string()),
-        Sink(error) => lost(error.to_string()),
-        TimedOut => TimedOut,
-        Cancelled => Cancelled,
-        OutcomeUnknown { source } => unknown(source.to_string()),
-    }
-}
-
-pub(super) fn lost(how: impl Into<String>) -> ExecutionError {
-    ExecutionError::Unavailable { source: Box::new(Lost(how.into())) }
-}
 
 fn refused(code: &str, message: impl Into<String>) -> CallError {
     CallError::Refused(refusal(code, message))
