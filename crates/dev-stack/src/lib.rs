@@ -4,7 +4,7 @@
 //! its owner, even when the owner is killed with SIGKILL. [`EphemeralPostgres`] is one in a folder that is
 //! removed at the end, and [`test_postgres`] gives a test process the server that the test run shares.
 //! [`MongoServer`], [`EphemeralMongo`] and [`test_mongo`] are the same for MongoDB, as a replica set of one member
-//! that asks for a password.
+//! that asks for a password. [`test_moto`] gives a test process what answers as AWS Secrets Manager.
 //!
 //! This crate starts and stops programs. It must not know the portal's schema, and it links no database client: the
 //! three commands that a new replica set takes are sent as they are.
@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod guardian;
 mod mongo;
+mod moto;
 mod net;
 mod postgres;
 mod url;
@@ -25,6 +26,7 @@ pub use mongo::{
     EphemeralMongo, MongoOptions, MongoServer, MongoTls, TEST_MONGO_URL, TestMongo, mongod_is_there,
     test_mongo,
 };
+pub use moto::test_moto;
 pub use net::free_port;
 pub use postgres::{
     EphemeralPostgres, PostgresOptions, PostgresServer, TEST_POSTGRES_URL, TestPostgres, postgres_program,

@@ -44,6 +44,8 @@ pub enum EntityKind {
     Pod,
     Instance,
     Database,
+    /// A credential that the portal keeps itself; the id is its reference.
+    Credential,
 }
 
 impl EntityKind {
@@ -55,6 +57,7 @@ impl EntityKind {
             Self::Pod => "pod",
             Self::Instance => "instance",
             Self::Database => "database",
+            Self::Credential => "credential",
         }
     }
 }

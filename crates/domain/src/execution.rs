@@ -1,10 +1,11 @@
 //! What an execution is given, what it reports, and how it can end badly.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::ids::RequestId;
 use crate::request::{ExtendedJson, Submission};
@@ -34,6 +35,20 @@ pub struct ExecutionOrder {
 pub struct Credentials {
     pub username: String,
     pub password: SecretString,
+    /// The servers that they are for, where what is kept says so: hosts in lower case, each with its port.
+    pub hosts: Option<BTreeSet<String>>,
+}
+
+impl Credentials {
+    /// A login for whatever server it is bound to.
+    pub fn new(username: impl Into<String>, password: SecretString) -> Self {
+        Self { username: username.into(), password, hosts: None }
+    }
+
+    /// Whether both are the same login.
+    pub fn is_same_login(&self, other: &Self) -> bool {
+        self.username == other.username && self.password.expose_secret() == other.password.expose_secret()
+    }
 }
 
 impl fmt::Debug for Credentials {

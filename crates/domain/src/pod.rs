@@ -11,6 +11,8 @@ pub struct Pod {
     /// Manages this POD beside the managers whose own POD it is.
     pub manager_email: Option<Email>,
     pub description: Option<String>,
+    /// Id or name of the channel in Slack in which the POD's requests are announced.
+    pub slack_channel: Option<String>,
     pub active: bool,
 }
 
@@ -20,6 +22,7 @@ pub struct PodChange {
     pub name: Option<DisplayName>,
     pub manager_email: Option<Option<Email>>,
     pub description: Option<Option<String>>,
+    pub slack_channel: Option<Option<String>>,
     pub active: Option<bool>,
 }
 
@@ -30,6 +33,7 @@ impl Pod {
         replace(&mut after.name, change.name);
         replace(&mut after.manager_email, change.manager_email);
         replace(&mut after.description, change.description);
+        replace(&mut after.slack_channel, change.slack_channel);
         replace(&mut after.active, change.active);
         after
     }

@@ -45,6 +45,8 @@ pub enum Denied {
     NotDecider,
     #[error("Only the person who submitted the request may do this.")]
     NotRequester,
+    #[error("Requests to this instance are decided in the portal itself, not in Slack.")]
+    PortalOnly,
     #[error("Your roles do not include the permission {0}.")]
     Permission(Permission),
     #[error("You may submit for your own POD and the PODs that you manage only.")]
@@ -83,6 +85,11 @@ pub fn on_request(actor: &Actor, action: RequestAction, request: &Request) -> Re
             permission(actor, Permission::SubmitRequests)
         }
     }
+}
+
+/// Whether a decision about a request to this target may be made in Slack.
+pub fn decide_in_slack(target: Option<&Target>) -> Result<(), Denied> {
+    when(target.is_some_and(|target| target.slack_decisions), Denied::PortalOnly)
 }
 
 /// Whether a person's roles include a permission.

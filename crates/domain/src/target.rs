@@ -1,17 +1,22 @@
 //! Targets: the database servers that requests run against, and the limits that hold there.
 
+mod credentials;
 mod databases;
 mod mongodb;
+mod slack;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ids::{InstanceId, PodId};
 use crate::text::{DatabaseName, DisplayName};
 
+pub use credentials::{CredentialRef, CredentialSourceKind, ReferenceError, ReferenceRules};
 pub use databases::{
     DatabaseChange, DatabaseSource, LastSync, SyncAttempt, SyncChanges, SyncOutcome, TargetDatabase,
 };
 pub use mongodb::MongoAddress;
+pub use slack::SlackResults;
 
 /// The kind of server behind a target.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -82,37 +87,6 @@ impl TlsMode {
     }
 }
 
-/// Where a target's credentials are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum CredentialSourceKind {
-    Env,
-    Aws,
-    Sealed,
-}
-
-impl CredentialSourceKind {
-    pub const ALL: [Self; 3] = [Self::Env, Self::Aws, Self::Sealed];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Env => "env",
-            Self::Aws => "aws",
-            Self::Sealed => "sealed",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text)
-    }
-}
-
-/// Names a credential without holding one: a source and the name under which it is kept there.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct CredentialRef {
-    pub source: CredentialSourceKind,
-    pub reference: String,
-}
-
 /// What one execution may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -177,6 +151,10 @@ pub struct Target {
     pub approval_ttl: Duration,
     /// The PODs that may submit to this target and decide on what is submitted.
     pub pods: Vec<PodId>,
+    /// What messages in Slack show of results from here.
+    pub slack_results: SlackResults,
+    /// Whether people may decide by the buttons in Slack; otherwise in the portal itself only.
+    pub slack_decisions: bool,
 }
 
 impl Target {
@@ -213,12 +191,26 @@ impl Target {
         replace(&mut after.approvals_needed, change.approvals_needed);
         replace(&mut after.approval_ttl, change.approval_ttl);
         replace(&mut after.pods, change.pods);
+        replace(&mut after.slack_results, change.slack_results);
+        replace(&mut after.slack_decisions, change.slack_decisions);
         after.pods.sort();
         after.pods.dedup();
         if self.connection() != after.connection() {
             after.connection_revision += 1;
         }
         after
+    }
+
+    /// Where the connection leads: hosts in lower case, each with its port.
+    pub fn hosts(&self) -> BTreeSet<String> {
+        match self.engine {
+            Engine::Postgresql => {
+                BTreeSet::from([format!("{}:{}", self.host.to_ascii_lowercase(), self.port)])
+            }
+            Engine::Mongodb => MongoAddress::parse(&self.host, self.port, None)
+                .map(|address| address.hosts.iter().map(|host| host.to_ascii_lowercase()).collect())
+                .unwrap_or_default(),
+        }
     }
 
     fn connection(&self) -> (&str, u16, Option<&str>, TlsMode, &CredentialRef) {
@@ -249,6 +241,8 @@ pub struct TargetChange {
     pub approvals_needed: Option<u16>,
     pub approval_ttl: Option<Duration>,
     pub pods: Option<Vec<PodId>>,
+    pub slack_results: Option<SlackResults>,
+    pub slack_decisions: Option<bool>,
 }
 
 /// Puts the new value there, if there is one.

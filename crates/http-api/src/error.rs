@@ -247,6 +247,7 @@ impl From<domain::policy::Denied> for Problem {
     fn from(denied: domain::policy::Denied) -> Self {
         use domain::policy::Denied;
         let code = match denied {
+            Denied::PortalOnly => "portal_only",
             Denied::NotVisible => "not_visible",
             Denied::OwnRequest => "own_request",
             Denied::NotDecider => "not_decider",
@@ -469,6 +470,11 @@ impl From<UserError> for Problem {
                 StatusCode::CONFLICT,
                 "email_taken",
                 "An account with this e-mail address exists already.",
+            ),
+            UserError::SlackUserTaken => Self::new(
+                StatusCode::CONFLICT,
+                "slack_user_taken",
+                "Another account is tied to this Slack user. Untie it there first.",
             ),
             UserError::NotFound => Self::not_found("There is no account with this id."),
             UserError::UnknownRole(role) => {

@@ -10,7 +10,9 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
 use domain::ports::{Health, IdGenerator};
-use domain::services::{Administration, Authentication, Connections, DirectoryAccess, Requests, Submissions};
+use domain::services::{
+    Administration, Authentication, Connections, DirectoryAccess, Requests, SlackDecisions, Submissions,
+};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_actix_web::AppExt as _;
@@ -25,7 +27,7 @@ use crate::rate_limit::{Limiter, RateLimits};
 use crate::routes::events::EventStreams;
 use crate::routes::{
     auth as auth_routes, changes, directory, events, health, instances, pods, requests, results, scripts,
-    sessions, users,
+    sessions, slack, users,
 };
 use crate::{alias, auth, cors, head, headers, rate_limit};
 
@@ -38,6 +40,7 @@ pub struct Api {
     pub(crate) directory: DirectoryAccess,
     pub(crate) administration: Administration,
     pub(crate) connections: Connections,
+    pub(crate) slack: Option<SlackDecisions>,
     pub(crate) health: HealthPort,
     pub(crate) ids: IdsPort,
     pub(crate) limiter: Limiter,
@@ -55,6 +58,8 @@ pub struct ApiSettings {
     pub directory: DirectoryAccess,
     pub administration: Administration,
     pub connections: Connections,
+    /// Absent where nobody decides in Slack.
+    pub slack: Option<SlackDecisions>,
     pub rate_limits: RateLimits,
     /// How long a caller may take to send a body; [`crate::BODY_TIME_LIMIT`] but in tests.
     pub body_time_limit: Duration,
@@ -70,6 +75,7 @@ impl Api {
             directory: settings.directory,
             administration: settings.administration,
             connections: settings.connections,
+            slack: settings.slack,
             health: HealthPort(health),
             ids: IdsPort(ids),
             limiter: Limiter::new(settings.rate_limits),
@@ -147,6 +153,7 @@ fn public_routes(config: &mut ServiceConfig<'_>) {
     config
         .service(auth_routes::login)
         .service(auth_routes::refresh)
+        .service(slack::interactions)
         .service(health::live)
         .service(health::ready);
 }

@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Instances: the database servers that requests run against.
     #[command(subcommand)]
     Target(TargetCommand),
+    /// Credentials that the portal keeps itself (source `sealed`).
+    #[command(subcommand)]
+    Credential(CredentialCommand),
     /// A complete portal to try out: its own PostgreSQL, sample users, PODs and data. Nothing else is touched.
     Demo(DemoArgs),
     /// The configuration.
@@ -109,6 +112,12 @@ pub(crate) struct UserUpdateArgs {
     pub(crate) no_pod: bool,
     #[arg(long, conflicts_with = "deactivate")]
     pub(crate) activate: bool,
+    /// The account in Slack whose presses of buttons are this person's, as U0123456789.
+    #[arg(long, conflicts_with = "no_slack_user")]
+    pub(crate) slack_user_id: Option<String>,
+    /// Untie the account from Slack.
+    #[arg(long)]
+    pub(crate) no_slack_user: bool,
     /// Lock the account; all of its sessions end.
     #[arg(long)]
     pub(crate) deactivate: bool,
@@ -128,6 +137,9 @@ pub(crate) enum PodCommand {
         manager_email: Option<String>,
         #[arg(long)]
         description: Option<String>,
+        /// The channel in Slack in which its requests are announced: id or name.
+        #[arg(long)]
+        slack_channel: Option<String>,
     },
     /// List the PODs.
     List,
@@ -183,8 +195,9 @@ pub(crate) struct TargetAdd {
     /// disable, require, verify-ca (postgresql only) or verify-full. `disable` says that credentials may travel in the clear.
     #[arg(long, default_value = "verify-full")]
     pub(crate) tls: String,
-    /// SOURCE:REFERENCE. `env:TARGET_SHOP` stands for the variables TARGET_SHOP_USERNAME and TARGET_SHOP_PASSWORD
-    /// in the environment of the server.
+    /// SOURCE:REFERENCE. env:TARGET_SHOP stands for the variables TARGET_SHOP_USERNAME and TARGET_SHOP_PASSWORD
+    /// in the environment of the server, or for TARGET_SHOP that holds a connection string; aws:prod/shop for a secret in AWS
+    /// Secrets Manager; sealed:shop for what `credential set` keeps.
     #[arg(long)]
     pub(crate) credentials: String,
     /// A database on the instance. May be repeated.
@@ -224,9 +237,39 @@ pub(crate) struct TargetAdd {
     /// Distinct approvers that a request needs.
     #[arg(long, default_value_t = 1)]
     pub(crate) approvals: u16,
+    /// What messages in Slack show of results: preview, counts or none.
+    #[arg(long, default_value = "preview")]
+    pub(crate) slack_results: String,
+    /// Let people decide in the portal only, not by the buttons in Slack.
+    #[arg(long)]
+    pub(crate) no_slack_decisions: bool,
     /// How long a request waits for its approval, and an approval for its execution.
     #[arg(long, default_value_t = 72, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(1..=8760))]
     pub(crate) approval_ttl: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Keep a login, sealed, under a name that instances can refer to as sealed:REFERENCE. Replaces what is kept there.
+    Set {
+        /// Has to begin with one of secrets.sealed_prefixes.
+        #[arg(long)]
+        reference: String,
+        #[arg(long)]
+        username: String,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List what is kept: reference, id of the key, and when it was sealed. Never a login.
+    List,
+    /// Forget a login.
+    Remove {
+        #[arg(long)]
+        reference: String,
+    },
+    /// Seal everything under the first of secrets.sealed_keys. After that the other keys can be taken away.
+    Reseal,
 }
 
 #[derive(Debug, Args)]

@@ -50,6 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User(command) => commands::user(&config()?, command).await,
         Command::Pod(command) => commands::pod(&config()?, command).await,
         Command::Target(command) => commands::target(&config()?, command).await,
+        Command::Credential(command) => commands::credential(&config()?, command).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Config(ConfigCommand::Check) => {
             Config::load_for_serving(cli.config.as_deref())?;

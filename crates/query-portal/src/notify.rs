@@ -3,9 +3,9 @@
 use std::io::Write as _;
 
 use async_trait::async_trait;
-use domain::job::NotificationJob;
-use domain::ports::{Notifier, NotifyError};
-use domain::request::Request;
+use domain::job::Audience;
+use domain::ports::{Notification, Notifier, NotifyError};
+use domain::request::{Request, ResultKept, State};
 
 /// Writes ids and kinds to the log, and nothing that a person wrote.
 #[derive(Debug, Clone, Copy)]
@@ -13,8 +13,9 @@ pub(crate) struct LogNotifier;
 
 #[async_trait]
 impl Notifier for LogNotifier {
-    async fn notify(&self, job: &NotificationJob, request: &Request) -> Result<(), NotifyError> {
-        tracing::info!(request = %request.id, kind = job.kind.as_str(), "notification");
+    async fn notify(&self, notification: &Notification) -> Result<(), NotifyError> {
+        let Notification { job, request, .. } = notification;
+        tracing::info!(request = %request.id, kind = job.kind.as_str(), audience = job.audience.as_str(), "notification");
         Ok(())
     }
 }
@@ -25,19 +26,53 @@ pub(crate) struct ConsoleNotifier;
 
 #[async_trait]
 impl Notifier for ConsoleNotifier {
-    async fn notify(&self, job: &NotificationJob, request: &Request) -> Result<(), NotifyError> {
-        let text: String = request.submission.text.as_str().chars().take(120).map(printable).collect();
-        let line = format!(
-            "[notification] {}: request {} of {} for {} on {}: {text}\n",
+    async fn notify(&self, notification: &Notification) -> Result<(), NotifyError> {
+        let Notification { job, request, .. } = notification;
+        let to = match job.audience {
+            Audience::Channel => format!("the POD {}", request.pod.id),
+            Audience::Requester => request.requester.email.to_string(),
+        };
+        let mut lines = format!(
+            "[notification] to {to}: {}: request {} of {} on {}, {} now\n",
             job.kind.as_str(),
             request.id,
             request.requester.email,
-            request.pod.id,
             request.target.instance,
+            request.state.kind(),
         );
+        for line in told(request).lines() {
+            lines.push_str("    ");
+            lines.extend(line.chars().map(printable));
+            lines.push('\n');
+        }
         std::io::stdout()
-            .write_all(line.as_bytes())
+            .write_all(lines.as_bytes())
             .map_err(|error| NotifyError::Permanent { reason: error.to_string() })
+    }
+}
+
+/// What there is to tell of a request as it is now: its text until it is over, then how it ended.
+fn told(request: &Request) -> String {
+    match &request.state {
+        State::Pending { .. } | State::Approved { .. } | State::Executing { .. } => {
+            request.submission.text.as_str().to_owned()
+        }
+        State::Completed { completion, .. } => match &completion.result {
+            ResultKept::Stored { report, preview } => {
+                let counts = report.statements.iter().map(|statement| {
+                    let rows = statement.affected.unwrap_or(statement.rows);
+                    format!("{}: {rows} rows\n", statement.command)
+                });
+                counts.chain(preview.iter().map(|row| format!("{}\n", row.json))).collect()
+            }
+            ResultKept::Lost => "The changes took effect; the result was lost.".to_owned(),
+        },
+        State::Failed { failure, .. } => format!("{}: {}", failure.kind.as_str(), failure.message),
+        State::Rejected { decision } => format!("by {}: {}", decision.by.email, decision.reason.as_str()),
+        State::Withdrawn { .. }
+        | State::Expired { .. }
+        | State::Cancelled { .. }
+        | State::Interrupted { .. } => String::new(),
     }
 }
 

@@ -7,8 +7,24 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Log, LogFormat};
 
-/// These crates write query texts, parameters or notices into their logs: they stay silent whatever is asked for.
-const SILENCED: [&str; 4] = ["tokio_postgres=off", "postgres=off", "diesel=off", "diesel_async=off"];
+/// These crates write query texts, parameters, notices, messages, headers or secrets into their logs: they stay silent
+/// whatever is asked for.
+const SILENCED: [&str; 14] = [
+    "tokio_postgres=off",
+    "postgres=off",
+    "diesel=off",
+    "diesel_async=off",
+    "slack_morphism=off",
+    "aws_config=off",
+    "aws_credential_types=off",
+    "aws_runtime=off",
+    "aws_sdk_secretsmanager=off",
+    "aws_sigv4=off",
+    "aws_smithy_http_client=off",
+    "aws_smithy_runtime=off",
+    "aws_smithy_runtime_api=off",
+    "h2=off",
+];
 
 pub(crate) fn init(log: &Log) -> anyhow::Result<()> {
     let filter = filter(log)?;

@@ -10,16 +10,18 @@ use domain::ports::{
     ScriptRunner, ScriptTarget, ShellEvaluator, SubmissionReviewer, TargetExecutor, TargetInspector,
 };
 use domain::services::{
-    Administration, Authentication, Connections, DirectoryAccess, ExecutionWorker, Housekeeper,
-    NotificationWorker, Requests, ScriptChecks, Scripts, Submissions, SyncWorker,
+    Administration, Authentication, Connections, DirectoryAccess, ExecutionWorker, Housekeeper, Keyring,
+    NotificationWorker, Requests, ScriptChecks, Scripts, SlackDecisions, Submissions, SyncWorker,
 };
-use domain::target::{CredentialSourceKind, Engine};
+use domain::target::Engine;
 use http_api::{Api, ApiSettings, RateLimits};
+use notify_slack::{Slack, SlackNotifier, WebApiDesk};
 use script_runner::ProcessScriptRunner;
-use secrets::EnvCredentialSource;
+use secrets::{AwsConfig, AwsCredentialSource, Cached, EnvCredentialSource, SealedCredentialSource};
 use store_postgres::{
-    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgScriptLogs,
-    PgSessionStore, PgStore, PgUserStore, StoreConfig,
+    PgAuditLog, PgChangeFeed, PgDeliveries, PgDirectory, PgHealth, PgJobQueue, PgReplayGuard, PgRequestStore,
+    PgResultStore, PgScriptLogs, PgSealedStore, PgSessionStore, PgSlackPeople, PgStore, PgUserStore,
+    StoreConfig,
 };
 use target_mongodb::{MongoExecutor, MongoExecutorConfig, MongoReviewer};
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig, PostgresReviewer};
@@ -44,8 +46,15 @@ pub(crate) struct Portal {
 pub(crate) struct Surroundings {
     /// Environment variables, for the credential source `env`.
     pub(crate) variables: Vec<(String, String)>,
+    /// Tells people where Slack is not set up.
     pub(crate) notifier: Arc<dyn Notifier>,
 }
+
+/// Deliveries of one process at the same time.
+const DELIVERIES: usize = 4;
+
+/// Longest time for one fetch from AWS, all of its tries together.
+const AWS_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let mut settings = StoreConfig::new(config.database_url()?.clone());
@@ -69,9 +78,39 @@ fn administration_of(config: &Config, store: &PgStore) -> anyhow::Result<Adminis
         users: Arc::new(PgUserStore::new(store.clone())),
         directory: Arc::new(PgDirectory::new(store.clone())),
         passwords: passwords(config)?,
+        references: config.reference_rules(),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     })
+}
+
+/// Where sealed credentials are kept, for the command line.
+pub(crate) fn sealed_store(config: &Config) -> anyhow::Result<PgSealedStore> {
+    Ok(PgSealedStore::new(PgStore::connect(&store_config(config)?)?))
+}
+
+/// The sources of credentials that are set up.
+fn keyring(config: &Config, store: &PgStore, variables: Vec<(String, String)>) -> anyhow::Result<Keyring> {
+    let secrets = &config.secrets;
+    let kept_for = Duration::from_secs(secrets.cache_seconds);
+    let mut sources: Vec<Arc<dyn CredentialSource>> =
+        vec![Arc::new(EnvCredentialSource::new(secrets.env_prefixes.clone(), variables))];
+    if !secrets.aws_prefixes.is_empty() {
+        let given = |text: &String| Some(text).filter(|text| !text.is_empty()).cloned();
+        let aws = AwsCredentialSource::new(AwsConfig {
+            prefixes: secrets.aws_prefixes.clone(),
+            region: given(&secrets.aws_region),
+            endpoint_url: given(&secrets.aws_endpoint_url),
+            timeout: AWS_TIMEOUT,
+        })?;
+        sources.push(Arc::new(Cached::new(Arc::new(aws), kept_for)));
+    }
+    if let Some(keys) = config.sealing_keys()? {
+        let kept = Arc::new(PgSealedStore::new(store.clone()));
+        let sealed = SealedCredentialSource::new(secrets.sealed_prefixes.clone(), Arc::new(keys), kept);
+        sources.push(Arc::new(Cached::new(Arc::new(sealed), kept_for)));
+    }
+    Ok(sources.into_iter().collect())
 }
 
 /// What the server works with. Must be called inside the runtime: the change feed starts listening.
@@ -97,11 +136,34 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         ..MongoExecutorConfig::default()
     }));
     let shell = scripts.clone().map(|runner| runner as Arc<dyn ShellEvaluator>);
-    let credentials = HashMap::from([(
-        CredentialSourceKind::Env,
-        Arc::new(EnvCredentialSource::new(config.secrets.env_prefixes.clone(), surroundings.variables))
-            as Arc<dyn CredentialSource>,
-    )]);
+    let credentials = keyring(config, &store, surroundings.variables)?;
+    let requests_service = Requests {
+        requests: requests.clone(),
+        directory: directory.clone(),
+        results: results.clone(),
+        logs: Arc::clone(&logs),
+        changes: Arc::clone(&changes),
+        clock: Arc::clone(&clock),
+        require_digest: config.approvals.require_digest,
+    };
+    let (notifier, slack) = match config.slack_settings()? {
+        None => (surroundings.notifier, None),
+        Some(settings) => {
+            let people = Arc::new(PgSlackPeople::new(store.clone()));
+            let client = Slack::new(settings)?;
+            let deliveries = Arc::new(PgDeliveries::new(store.clone()));
+            let notifier = SlackNotifier::new(client.clone(), deliveries, people.clone(), Arc::clone(&clock));
+            let slack = SlackDecisions {
+                requests: requests_service.clone(),
+                desk: Arc::new(WebApiDesk::new(client)),
+                people,
+                users: Arc::new(PgUserStore::new(store.clone())),
+                replays: Arc::new(PgReplayGuard::new(store.clone())),
+                clock: Arc::clone(&clock),
+            };
+            (Arc::new(notifier) as Arc<dyn Notifier>, Some(slack))
+        }
+    };
     let connections = Connections {
         directory: directory.clone(),
         credentials: credentials.clone(),
@@ -141,15 +203,9 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
         },
-        requests: Requests {
-            requests: requests.clone(),
-            results: results.clone(),
-            logs: Arc::clone(&logs),
-            changes: Arc::clone(&changes),
-            clock: Arc::clone(&clock),
-            require_digest: config.approvals.require_digest,
-        },
-        directory: DirectoryAccess { directory },
+        requests: requests_service,
+        directory: DirectoryAccess { directory: directory.clone() },
+        slack,
         body_time_limit: http_api::BODY_TIME_LIMIT,
         rate_limits: RateLimits {
             per_second: config.rate_limit.per_second,
@@ -187,11 +243,13 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
         notifications: NotificationWorker {
             queue: queue.clone(),
             requests,
-            notifier: surroundings.notifier,
+            directory,
+            notifier,
             changes,
             clock: Arc::clone(&clock),
             worker,
             poll: settings.poll,
+            concurrency: DELIVERIES,
         },
         housekeeper: Housekeeper { queue, clock, every },
         syncs,

@@ -174,10 +174,10 @@ impl ScriptRunner for ProcessScriptRunner {
 
 #[async_trait]
 impl ShellEvaluator for ProcessScriptRunner {
-    async fn evaluate(
+    async fn evaluate<'a>(
         &self,
         text: &SubmissionText,
-        database: Option<&DatabaseName>,
+        database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError> {
         let mut lent = self.to_read().await?;
         let compile = Compile { database: database.map(|name| name.as_str().to_owned()) };

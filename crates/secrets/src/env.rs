@@ -1,5 +1,5 @@
-//! Credentials in environment variables: the reference `TARGET_SHOP` stands for `TARGET_SHOP_USERNAME`
-//! and `TARGET_SHOP_PASSWORD`.
+//! Credentials in environment variables: the reference `TARGET_SHOP` stands for `TARGET_SHOP_USERNAME` and
+//! `TARGET_SHOP_PASSWORD`, or for the variable `TARGET_SHOP`, which holds a whole login as `login` reads it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,8 +7,10 @@ use std::fmt;
 use async_trait::async_trait;
 use domain::execution::Credentials;
 use domain::ports::{CredentialError, CredentialSource};
-use domain::target::{CredentialRef, CredentialSourceKind};
+use domain::target::{CredentialRef, CredentialSourceKind, ReferenceRules};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::{admit, login, malformed, rules};
 
 /// Reads credentials that were taken from the environment once, at start.
 ///
@@ -16,13 +18,13 @@ use secrecy::{ExposeSecret, SecretString};
 /// environment, and a reference must not reach those.
 pub struct EnvCredentialSource {
     variables: HashMap<String, SecretString>,
-    prefixes: Vec<String>,
+    rules: ReferenceRules,
 }
 
 impl fmt::Debug for EnvCredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnvCredentialSource")
-            .field("prefixes", &self.prefixes)
+            .field("rules", &self.rules)
             .field("variables", &self.variables.len())
             .finish()
     }
@@ -31,22 +33,22 @@ impl fmt::Debug for EnvCredentialSource {
 impl EnvCredentialSource {
     /// Keeps those of `variables` whose name starts with one of `prefixes`. An empty prefix admits nothing.
     pub fn new(prefixes: Vec<String>, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let admitted = |name: &str| is_admitted(&prefixes, name);
+        let rules = rules(CredentialSourceKind::Env, prefixes);
+        let admitted = |name: &str| {
+            let reference = CredentialRef { source: CredentialSourceKind::Env, reference: name.to_owned() };
+            rules.check(&reference).is_ok()
+        };
         let variables = variables
             .into_iter()
             .filter(|(name, _)| admitted(name))
             .map(|(name, value)| (name, SecretString::from(value)))
             .collect();
-        Self { variables, prefixes }
+        Self { variables, rules }
     }
 
     fn variable(&self, name: &str) -> Option<&SecretString> {
         self.variables.get(name)
     }
-}
-
-fn is_admitted(prefixes: &[String], name: &str) -> bool {
-    prefixes.iter().any(|prefix| !prefix.is_empty() && name.starts_with(prefix))
 }
 
 #[async_trait]
@@ -56,18 +58,21 @@ impl CredentialSource for EnvCredentialSource {
     }
 
     async fn fetch(&self, reference: &CredentialRef) -> Result<Credentials, CredentialError> {
+        admit(&self.rules, reference)?;
         let name = &reference.reference;
-        if !is_admitted(&self.prefixes, name) {
-            return Err(CredentialError::Forbidden);
+        let username = self.variable(&format!("{name}_USERNAME"));
+        let password = self.variable(&format!("{name}_PASSWORD"));
+        match (self.variable(name), username, password) {
+            (Some(whole), None, None) => login::parse(whole.expose_secret()),
+            // Which of the two is meant nobody can know, and the wrong one may be a login with more rights.
+            (Some(_), _, _) => Err(malformed(format!(
+                "both {name} and {name}_USERNAME or {name}_PASSWORD are set; set either the one or the other two"
+            ))),
+            (None, Some(username), Some(password)) => {
+                login::login(username.expose_secret(), password.clone())
+            }
+            (None, _, _) => Err(CredentialError::NotFound),
         }
-        let username = self.variable(&format!("{name}_USERNAME")).ok_or(CredentialError::NotFound)?;
-        let password = self.variable(&format!("{name}_PASSWORD")).ok_or(CredentialError::NotFound)?;
-        if username.expose_secret().is_empty() || password.expose_secret().is_empty() {
-            return Err(CredentialError::Malformed {
-                reason: "the user name or the password is empty".to_owned(),
-            });
-        }
-        Ok(Credentials { username: username.expose_secret().to_owned(), password: password.clone() })
     }
 }
 
@@ -82,6 +87,10 @@ mod tests {
             ("TARGET_HALF_USERNAME", "portal"),
             ("TARGET_EMPTY_USERNAME", ""),
             ("TARGET_EMPTY_PASSWORD", ""),
+            ("TARGET_URL", "postgresql://portal:s3cret@db.example/shop"),
+            ("TARGET_TWICE", "postgresql://portal:s3cret@db.example/shop"),
+            ("TARGET_TWICE_PASSWORD", "s3cret"),
+            ("OTHER", "postgresql://root:root@db.example/shop"),
             ("OTHER_USERNAME", "root"),
             ("OTHER_PASSWORD", "root"),
         ];
@@ -99,6 +108,25 @@ mod tests {
         let credentials = fetch("TARGET_SHOP").await.unwrap();
         assert_eq!(credentials.username, "portal");
         assert_eq!(credentials.password.expose_secret(), "s3cret");
+        assert!(credentials.hosts.is_none(), "two variables say nothing of servers");
+    }
+
+    #[tokio::test]
+    async fn a_reference_names_a_variable_with_a_connection_string() {
+        let credentials = fetch("TARGET_URL").await.unwrap();
+        assert_eq!(credentials.username, "portal");
+        assert_eq!(credentials.password.expose_secret(), "s3cret");
+        assert_eq!(credentials.hosts.unwrap().into_iter().collect::<Vec<_>>(), ["db.example:5432"]);
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_given_in_both_ways_is_refused_by_the_variables_names() {
+        let error = fetch("TARGET_TWICE").await.unwrap_err().to_string();
+        assert!(
+            error.contains("both TARGET_TWICE and TARGET_TWICE_USERNAME or TARGET_TWICE_PASSWORD"),
+            "{error}"
+        );
+        assert!(!error.contains("s3cret"), "{error}");
     }
 
     #[tokio::test]

@@ -47,7 +47,8 @@ fn clean(mut value: Value) -> Value {
     value
 }
 
-fn shortened(text: &str, characters: usize) -> String {
+/// The beginning of a text.
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 

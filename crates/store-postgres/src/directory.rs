@@ -190,10 +190,10 @@ impl Directory for PgDirectory {
         row.map(DatabaseRow::read).transpose()
     }
 
-    async fn put_database(
+    async fn put_database<'a>(
         &self,
         id: &InstanceId,
-        before: Option<&TargetDatabase>,
+        before: Option<&'a TargetDatabase>,
         after: &TargetDatabase,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {

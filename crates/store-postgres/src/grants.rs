@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::migrate::{MigrateError, failed};
 
-const FULL: [&str; 15] = [
+const FULL: [&str; 17] = [
     "access_token_blacklist",
     "database_instances",
     "databases",
@@ -19,6 +19,8 @@ const FULL: [&str; 15] = [
     "query_requests",
     "refresh_tokens",
     "request_approvals",
+    "sealed_credentials",
+    "slack_calls",
     "slack_notifications",
     "user_roles",
     "user_token_invalidation",

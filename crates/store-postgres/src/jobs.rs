@@ -220,6 +220,15 @@ impl JobQueue for PgJobQueue {
         notifications::fail(&self.store, lease, error, retry_at, now).await
     }
 
+    async fn postpone_notification(
+        &self,
+        lease: &Lease,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        notifications::postpone(&self.store, lease, until, now).await
+    }
+
     async fn reap(&self, now: Timestamp) -> Result<Reaped, StoreError> {
         reaper::reap(self, now).await
     }

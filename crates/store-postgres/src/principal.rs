@@ -1,4 +1,5 @@
-//! Who is behind an access token: asked for every call, so one query, prepared once per connection.
+//! Who is behind an access token: asked for every call, so one query, prepared once per connection. And who is behind a
+//! user of Slack, which is asked in the same words.
 //!
 //! A token's `issued_at` has whole seconds, while "log out everywhere" happens at a microsecond. A token is refused
 //! here when it was issued in a second before that of the invalidation. Within that one second the rows of
@@ -9,10 +10,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use domain::auth::{PresentedToken, Principal};
-use domain::ids::PodId;
+use domain::ids::{PodId, SessionId};
 use domain::ports::StoreError;
 use domain::user::{Actor, PermissionSet};
 use futures_util::FutureExt;
@@ -21,6 +22,27 @@ use uuid::Uuid;
 use crate::pool::PgStore;
 use crate::rows::RowReader;
 use crate::user_rows::UserRow;
+
+/// Everything about a person that the rules look at, as it is now.
+const PERSON: &str = "SELECT u.id, u.email, u.name, u.pod_id, u.slack_user_id, u.is_active, u.last_login, u.created_at, \
+    ARRAY(SELECT r.name::text FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), \
+    ARRAY(SELECT DISTINCT p.permission FROM user_roles ur JOIN roles r ON r.id = ur.role_id \
+          CROSS JOIN LATERAL jsonb_array_elements_text(r.permissions) AS p (permission) WHERE ur.user_id = u.id), \
+    ARRAY(SELECT l.id::text FROM pods l WHERE l.manager_email = u.email AND l.is_active) FROM users u WHERE ";
+
+type PersonColumns = (
+    SqlUuid,
+    Text,
+    Text,
+    Nullable<Text>,
+    Nullable<Text>,
+    Bool,
+    Nullable<Timestamptz>,
+    Timestamptz,
+    Array<Text>,
+    Array<Text>,
+    Array<Text>,
+);
 
 #[derive(Debug, Clone)]
 struct PrincipalQuery {
@@ -32,16 +54,8 @@ struct PrincipalQuery {
 
 impl QueryFragment<Pg> for PrincipalQuery {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "SELECT u.email, u.name, u.pod_id, u.slack_user_id, u.last_login, u.created_at, \
-             ARRAY(SELECT r.name::text FROM user_roles ur JOIN roles r ON r.id = ur.role_id \
-                   WHERE ur.user_id = u.id), \
-             ARRAY(SELECT DISTINCT p.permission FROM user_roles ur JOIN roles r ON r.id = ur.role_id \
-                   CROSS JOIN LATERAL jsonb_array_elements_text(r.permissions) AS p (permission) \
-                   WHERE ur.user_id = u.id), \
-             ARRAY(SELECT l.id::text FROM pods l WHERE l.manager_email = u.email AND l.is_active) \
-             FROM users u WHERE u.is_active AND u.id = ",
-        );
+        out.push_sql(PERSON);
+        out.push_sql("u.is_active AND u.id = ");
         out.push_bind_param::<SqlUuid, _>(&self.user)?;
         out.push_sql(
             " AND EXISTS (SELECT FROM refresh_tokens t WHERE t.user_id = u.id AND t.rotated_at IS NULL \
@@ -66,25 +80,39 @@ impl QueryId for PrincipalQuery {
 }
 
 impl Query for PrincipalQuery {
-    type SqlType = (
-        Text,
-        Text,
-        Nullable<Text>,
-        Nullable<Text>,
-        Nullable<Timestamptz>,
-        Timestamptz,
-        Array<Text>,
-        Array<Text>,
-        Array<Text>,
-    );
+    type SqlType = PersonColumns;
+}
+
+#[derive(Debug, Clone)]
+struct SlackPersonQuery {
+    slack_user_id: String,
+}
+
+impl QueryFragment<Pg> for SlackPersonQuery {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(PERSON);
+        out.push_sql("u.slack_user_id = ");
+        out.push_bind_param::<Text, _>(&self.slack_user_id)
+    }
+}
+
+impl QueryId for SlackPersonQuery {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for SlackPersonQuery {
+    type SqlType = PersonColumns;
 }
 
 #[derive(Queryable)]
 struct PrincipalRow {
+    id: Uuid,
     email: String,
     name: String,
     pod_id: Option<String>,
     slack_user_id: Option<String>,
+    is_active: bool,
     last_login: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     roles: Vec<String>,
@@ -106,33 +134,53 @@ pub(crate) async fn find(store: &PgStore, token: &PresentedToken) -> Result<Opti
             async move { query.get_result(connection).await.optional() }.boxed()
         })
         .await?;
-    let Some(row) = row else { return Ok(None) };
-    let user = UserRow {
-        id: claims.user.as_uuid(),
-        email: row.email,
-        password_hash: String::new(),
-        name: row.name,
-        pod_id: row.pod_id,
-        slack_user_id: row.slack_user_id,
-        is_active: true,
-        last_login: row.last_login,
-        created_at: row.created_at,
-    };
-    let user = user.read(row.roles)?;
-    let reader = RowReader::new("pods", claims.user);
-    let actor = Actor {
-        user: user.id,
-        email: user.email.clone(),
-        name: user.name.clone(),
-        pod: user.pod.clone(),
-        roles: user.roles.clone(),
-        permissions: PermissionSet::from_strings(row.permissions),
-        pods_by_email: row
-            .led
-            .iter()
-            .map(|pod| reader.checked("id", PodId::parse(pod)))
-            .collect::<Result<_, _>>()?,
-        session: Some(claims.session),
-    };
-    Ok(Some(Principal { user, actor }))
+    row.map(|row| row.read(Some(claims.session))).transpose()
+}
+
+/// Whose account is tied to a user of Slack, active or not. There is no session.
+pub(crate) async fn find_by_slack_id(
+    store: &PgStore,
+    slack_user_id: &str,
+) -> Result<Option<Principal>, StoreError> {
+    let query = SlackPersonQuery { slack_user_id: slack_user_id.to_owned() };
+    let row: Option<PrincipalRow> = store
+        .read(move |connection| {
+            let query = query.clone();
+            async move { query.get_result(connection).await.optional() }.boxed()
+        })
+        .await?;
+    row.map(|row| row.read(None)).transpose()
+}
+
+impl PrincipalRow {
+    fn read(self, session: Option<SessionId>) -> Result<Principal, StoreError> {
+        let reader = RowReader::new("pods", self.id);
+        let user = UserRow {
+            id: self.id,
+            email: self.email,
+            password_hash: String::new(),
+            name: self.name,
+            pod_id: self.pod_id,
+            slack_user_id: self.slack_user_id,
+            is_active: self.is_active,
+            last_login: self.last_login,
+            created_at: self.created_at,
+        };
+        let user = user.read(self.roles)?;
+        let actor = Actor {
+            user: user.id,
+            email: user.email.clone(),
+            name: user.name.clone(),
+            pod: user.pod.clone(),
+            roles: user.roles.clone(),
+            permissions: PermissionSet::from_strings(self.permissions),
+            pods_by_email: self
+                .led
+                .iter()
+                .map(|pod| reader.checked("id", PodId::parse(pod)))
+                .collect::<Result<_, _>>()?,
+            session,
+        };
+        Ok(Principal { user, actor })
+    }
 }

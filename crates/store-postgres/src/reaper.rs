@@ -13,6 +13,7 @@ use domain::request::StateKind;
 use futures_util::FutureExt;
 use uuid::Uuid;
 
+use crate::deliveries::fail_delivery;
 use crate::error::{rejected, store_error};
 use crate::idempotency;
 use crate::job_rows::{JobEnd, delete_result, end};
@@ -114,7 +115,9 @@ async fn take_job(queue: &PgJobQueue, id: Uuid, now: Timestamp) -> Result<Taken,
         return Ok(Taken::Interrupted(written.request.id));
     }
     if job.attempts >= job.max_attempts {
-        end(&mut transaction, id, &JobEnd::Failed("the lease ran out at the last attempt"), now).await?;
+        let error = "the lease ran out at the last attempt";
+        end(&mut transaction, id, &JobEnd::Failed(error), now).await?;
+        fail_delivery(&mut transaction, id, error, now).await?;
         transaction.commit().await?;
         return Ok(Taken::Ended);
     }

@@ -59,12 +59,12 @@ impl PgRequestStore {
 
 #[async_trait]
 impl RequestStore for PgRequestStore {
-    async fn insert(
+    async fn insert<'a>(
         &self,
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-        idempotency: Option<&Idempotency>,
+        idempotency: Option<&'a Idempotency>,
     ) -> Result<Option<Earlier>, StoreError> {
         let mut transaction = self.store.begin().await?;
         if let Some(idempotency) = idempotency

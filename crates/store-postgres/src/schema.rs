@@ -70,6 +70,8 @@ diesel::table! {
         allow_other_databases -> Bool,
         allow_server_javascript -> Bool,
         next_sync_at -> Nullable<Timestamptz>,
+        slack_results -> Varchar,
+        slack_decisions -> Bool,
     }
 }
 
@@ -147,6 +149,7 @@ diesel::table! {
         description -> Nullable<Text>,
         is_active -> Bool,
         created_at -> Timestamptz,
+        slack_channel -> Nullable<Varchar>,
     }
 }
 
@@ -264,6 +267,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    sealed_credentials (reference) {
+        reference -> Varchar,
+        key_id -> Varchar,
+        nonce -> Bytea,
+        ciphertext -> Bytea,
+        sealed_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    slack_calls (signature_hash) {
+        signature_hash -> Varchar,
+        received_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     slack_notifications (id) {
         id -> Int8,
         request_id -> Int8,
@@ -275,6 +295,9 @@ diesel::table! {
         error_message -> Nullable<Text>,
         created_at -> Timestamptz,
         sent_at -> Nullable<Timestamptz>,
+        job_id -> Nullable<Uuid>,
+        unclear_since -> Nullable<Timestamptz>,
+        channel_id -> Nullable<Varchar>,
     }
 }
 
@@ -306,12 +329,14 @@ diesel::table! {
         last_login -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        slack_not_found_at -> Nullable<Timestamptz>,
     }
 }
 
 diesel::joinable!(request_approvals -> query_requests (request_id));
 diesel::joinable!(execution_result_chunks -> query_requests (request_id));
 diesel::joinable!(jobs -> query_requests (request_id));
+diesel::joinable!(slack_notifications -> query_requests (request_id));
 diesel::joinable!(script_log -> query_requests (request_id));
 diesel::joinable!(user_roles -> roles (role_id));
 diesel::joinable!(databases -> database_instances (instance_id));
@@ -332,6 +357,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     request_approvals,
     roles,
     script_log,
+    sealed_credentials,
+    slack_calls,
     slack_notifications,
     user_roles,
     user_token_invalidation,

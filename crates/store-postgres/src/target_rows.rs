@@ -7,8 +7,8 @@ use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::StoreError;
 use domain::target::{
-    Admits, CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase,
-    TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, SlackResults, Target,
+    TargetDatabase, TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName, Email};
 use futures_util::try_join;
@@ -23,6 +23,7 @@ pub(crate) struct PodRow {
     pub(crate) name: String,
     pub(crate) manager_email: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) slack_channel: Option<String>,
     pub(crate) is_active: bool,
 }
 
@@ -33,6 +34,7 @@ impl PodRow {
             name: pod.name.as_str().to_owned(),
             manager_email: pod.manager_email.as_ref().map(|email| email.as_str().to_owned()),
             description: pod.description.clone(),
+            slack_channel: pod.slack_channel.clone(),
             is_active: pod.active,
         }
     }
@@ -47,6 +49,7 @@ impl PodRow {
                 .map(|email| row.checked("manager_email", Email::parse(&email)))
                 .transpose()?,
             description: self.description,
+            slack_channel: self.slack_channel,
             active: self.is_active,
         })
     }
@@ -80,6 +83,8 @@ pub(crate) struct InstanceRow {
     max_bytes: i64,
     approvals_needed: i32,
     approval_ttl_ms: i64,
+    slack_results: String,
+    slack_decisions: bool,
 }
 
 impl InstanceRow {
@@ -109,6 +114,8 @@ impl InstanceRow {
             max_bytes: to_bigint(target.limits.max_bytes)?,
             approvals_needed: i32::from(target.approvals_needed),
             approval_ttl_ms: to_millis(target.approval_ttl)?,
+            slack_results: target.slack_results.as_str().to_owned(),
+            slack_decisions: target.slack_decisions,
         })
     }
 
@@ -150,6 +157,8 @@ impl InstanceRow {
                 .iter()
                 .map(|pod| row.checked("instance_pods.pod_id", PodId::parse(pod)))
                 .collect::<Result<_, _>>()?,
+            slack_results: row.present("slack_results", SlackResults::parse(&self.slack_results))?,
+            slack_decisions: self.slack_decisions,
         })
     }
 }

@@ -220,7 +220,10 @@ async fn carry_out(
             }
             Effect::Notify(kind) => {
                 let attempts = i32::try_from(NOTIFICATION_ATTEMPTS).unwrap_or(i32::MAX);
-                queued.push((NOTIFY, json!({ "notification": kind.as_str() }), now, attempts));
+                for audience in kind.audiences(request) {
+                    let payload = json!({ "notification": kind.as_str(), "audience": audience.as_str() });
+                    queued.push((NOTIFY, payload, now, attempts));
+                }
             }
             Effect::DropExecution => drop_execution(connection, row, now).await?,
             Effect::SignalCancel => changes.push(Change::Cancel(request.id)),

@@ -22,6 +22,9 @@ use crate::session_list::is_live;
 use crate::sessions::{end_sessions, lock_user};
 use crate::user_rows::{RoleRow, UserRow, find_user, roles_of};
 
+/// No two accounts are tied to one user of Slack.
+pub(crate) const ONE_SLACK_USER: &str = "users_slack_user_id_key";
+
 /// People in PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PgUserStore {
@@ -185,11 +188,15 @@ async fn change(
         return Err(UserError::Changed);
     }
     let pod = update.pod.as_ref().map(|pod| pod.as_ref().map(PodId::as_str));
+    let slack = update.slack_user_id.as_ref().map(Option::as_deref);
     diesel::update(users::table.find(id.as_uuid()))
         .set((
             update.name.as_ref().map(|name| users::name.eq(name.as_str())),
             pod.map(|pod| users::pod_id.eq(pod)),
             update.active.map(|active| users::is_active.eq(active)),
+            slack.map(|slack| {
+                (users::slack_user_id.eq(slack), users::slack_not_found_at.eq(None::<Timestamp>))
+            }),
             update.password_hash.as_ref().map(|hash| users::password_hash.eq(hash)),
             users::updated_at.eq(audit.at),
         ))
@@ -206,13 +213,14 @@ async fn change(
 }
 
 /// What people decide about an account; a login changes none of it.
-fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool) {
-    (&user.name, user.pod.as_ref(), &user.roles, user.active)
+fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool, Option<&str>) {
+    (&user.name, user.pod.as_ref(), &user.roles, user.active, user.slack_user_id.as_deref())
 }
 
 fn refusal(error: diesel::result::Error, pod: Option<&PodId>) -> UserError {
     match pod {
         _ if violates(&error, "users_email_key") => UserError::EmailTaken,
+        _ if violates(&error, ONE_SLACK_USER) => UserError::SlackUserTaken,
         Some(pod) if violates(&error, "users_pod_id_fkey") => UserError::UnknownPod(pod.clone()),
         _ => store_error(error).into(),
     }

@@ -1,5 +1,7 @@
 //! A look at a target on an admin's behalf: whether the portal gets in, and which databases there are.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use bson::{Bson, doc};
 use domain::ending::lost;
@@ -30,7 +32,9 @@ impl TargetInspector for MongoExecutor {
         self.clients.forget(target, credentials);
         let look = async {
             let link = self.clients.link(target, credentials).await?;
+            let asked = Instant::now();
             let server_version = version(&link.client).await.map_err(|error| not_connected(&error))?;
+            let latency = asked.elapsed();
             // Without the right to list all databases the server lists those on which the user has some right.
             let list = doc! { "listDatabases": 1, "nameOnly": true };
             let reply = link.client.database("admin").run_command(list).await;
@@ -43,7 +47,7 @@ impl TargetInspector for MongoExecutor {
                 .filter_map(|name| DatabaseName::parse(name).ok())
                 .collect();
             databases.sort();
-            Ok(Inspection { server_version, databases })
+            Ok(Inspection { server_version, latency, role: link.server.role().clone(), databases })
         };
         match tokio::time::timeout(self.clients.config().connect_timeout * 2, look).await {
             Ok(looked) => looked,

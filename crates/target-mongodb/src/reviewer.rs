@@ -89,10 +89,10 @@ impl SubmissionReviewer for MongoReviewer {
         Engine::Mongodb
     }
 
-    async fn compile(
+    async fn compile<'a>(
         &self,
         text: &SubmissionText,
-        database: Option<&DatabaseName>,
+        database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError> {
         let stored = if is_extended_json(text.as_str()) {
             let text = text.clone();

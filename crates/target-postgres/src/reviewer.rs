@@ -26,10 +26,10 @@ impl SubmissionReviewer for PostgresReviewer {
     }
 
     /// PostgreSQL runs the text itself.
-    async fn compile(
+    async fn compile<'a>(
         &self,
         _text: &SubmissionText,
-        _database: Option<&DatabaseName>,
+        _database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError> {
         Ok(vec![])
     }

@@ -156,10 +156,10 @@ impl SubmissionReviewer for Careless {
         Engine::Postgresql
     }
 
-    async fn compile(
+    async fn compile<'a>(
         &self,
         _text: &SubmissionText,
-        _database: Option<&DatabaseName>,
+        _database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError> {
         Ok(vec![])
     }

@@ -48,7 +48,7 @@ impl ExecutorHarness for FakeTarget {
             request: request.id,
             target: target("orders-db").build(),
             database: database(),
-            credentials: Credentials { username: "portal".to_owned(), password: "not-for-your-eyes".into() },
+            credentials: Credentials::new("portal", "not-for-your-eyes".into()),
             submission: request.submission,
             limits,
             read_only: false,

@@ -111,7 +111,7 @@ async fn an_execution_that_waits_goes_on_when_it_is_released() {
             request: request.id,
             target: testkit::builders::target("orders-db").build(),
             database: testkit::builders::database(),
-            credentials: domain::execution::Credentials { username: String::new(), password: "".into() },
+            credentials: domain::execution::Credentials::new("", "".into()),
             submission: request.submission,
             limits: request.limits,
             read_only: false,

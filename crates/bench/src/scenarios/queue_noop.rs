@@ -42,10 +42,7 @@ impl NoopWorker {
             results: Arc::new(PgResultStore::new(store)),
             scripts: None,
             executors: HashMap::from([(Engine::Postgresql, Arc::new(Nothing) as Arc<dyn TargetExecutor>)]),
-            credentials: HashMap::from([(
-                CredentialSourceKind::Env,
-                Arc::new(Nothing) as Arc<dyn CredentialSource>,
-            )]),
+            credentials: [Arc::new(Nothing) as Arc<dyn CredentialSource>].into_iter().collect(),
             changes: Arc::new(PgChangeFeed::start(&config)?) as Arc<dyn ChangeFeed>,
             clock: Arc::new(Now),
             worker: WorkerId("bench".to_owned()),
@@ -91,7 +88,7 @@ impl CredentialSource for Nothing {
     }
 
     async fn fetch(&self, _: &CredentialRef) -> Result<Credentials, CredentialError> {
-        Ok(Credentials { username: String::new(), password: SecretString::default() })
+        Ok(Credentials::new("", SecretString::default()))
     }
 }
 

@@ -16,7 +16,9 @@ use domain::ports::{
 };
 use domain::request::{ExtendedJson, Submission, SubmissionKind};
 use domain::script::{CallAnswer, CallError, DatabaseCall, LogEntry, ScriptOrder, ScriptOutcome};
-use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, SlackResults, Target, TlsMode,
+};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use futures_util::FutureExt as _;
 use script_runner::{ProcessScriptRunner, ProcessSettings, ScriptSettings};
@@ -227,9 +229,11 @@ fn order(url: &Url) -> anyhow::Result<ExecutionOrder> {
             approvals_needed: 1,
             approval_ttl: Duration::from_hours(1),
             pods: vec![],
+            slack_results: SlackResults::Preview,
+            slack_decisions: true,
         },
         database: DatabaseName::parse(database)?,
-        credentials: Credentials { username: url.username().to_owned(), password: password.into() },
+        credentials: Credentials::new(url.username(), password.into()),
         submission: Submission {
             kind: SubmissionKind::Script,
             text: SubmissionText::parse(SCRIPT)?,

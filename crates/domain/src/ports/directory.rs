@@ -70,10 +70,10 @@ pub trait Directory: Send + Sync {
     /// Adds a database (`before` is `None`), or replaces what was read of it by what it shall be; both have the same
     /// name. MUST refuse with [`DirectoryError::Changed`], and change nothing, when what is decided about the stored
     /// entry ([`TargetDatabase::decided`]) is not that of `before` any more, and MUST leave when it was seen last.
-    async fn put_database(
+    async fn put_database<'a>(
         &self,
         id: &InstanceId,
-        before: Option<&TargetDatabase>,
+        before: Option<&'a TargetDatabase>,
         after: &TargetDatabase,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError>;

@@ -1,5 +1,7 @@
 //! Running things on targets, and looking at them beforehand.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +22,7 @@ pub enum ExecutionError {
     /// The server reported an error. Of what no transaction can hold something may stay; then the message says so.
     #[error("{}", .0.message)]
     Database(DatabaseError),
-    /// The target did not accept the login.
+    /// The target did not accept the login, and nothing was sent to it.
     #[error("the target did not accept the credentials")]
     CredentialsRejected { source: Box<dyn std::error::Error + Send + Sync> },
     /// The target's role may do more than the target's entry allows.
@@ -66,8 +68,24 @@ pub trait TargetExecutor: Send + Sync {
 pub struct Inspection {
     /// In the server's own words, for example `15.18`.
     pub server_version: String,
+    /// From a small question to its answer, on a connection that was open.
+    pub latency: Duration,
+    pub role: RoleReport,
     /// The databases that the portal's role may connect to, sorted.
     pub databases: Vec<DatabaseName>,
+}
+
+/// What the portal is on a target, in the server's words.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct RoleReport {
+    pub name: String,
+    /// Rights of the role itself that reach beyond single tables or collections, for example `superuser`, `createrole`
+    /// or `dbAdmin@shop`, sorted.
+    pub privileges: Vec<String>,
+    /// Roles that it is a member of, sorted.
+    pub member_of: Vec<String>,
+    /// Whether it may change data in the database by which the portal looked; `None` where that could not be told.
+    pub may_write: Option<bool>,
 }
 
 /// Looks at a target without running anything of anybody's.
@@ -95,10 +113,10 @@ pub trait SubmissionReviewer: Send + Sync {
     /// Turns a query's text into the commands that are stored, shown to whoever decides, and executed as stored; none for
     /// an engine that runs the text itself. What comes of a text is asked once for each submission or edit: it need not
     /// be the same the next time. MUST survive any text.
-    async fn compile(
+    async fn compile<'a>(
         &self,
         text: &SubmissionText,
-        database: Option<&DatabaseName>,
+        database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError>;
 
     /// MUST survive any text, and MUST say the same of the same submission. Where nothing may change it MUST refuse what

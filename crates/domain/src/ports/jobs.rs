@@ -55,7 +55,8 @@ pub trait JobQueue: Send + Sync {
         lease_until: Timestamp,
     ) -> Result<Option<ExecutionClaim>, StoreError>;
 
-    /// Takes the oldest notification that is due, counting the attempt.
+    /// Takes the oldest notification that is due, counting the attempt. MUST NOT take one while another for the same
+    /// audience of the same request is running, or waits and was queued before it: what is told stays in order.
     async fn claim_notification(
         &self,
         worker: &WorkerId,
@@ -75,12 +76,21 @@ pub trait JobQueue: Send + Sync {
     async fn complete_notification(&self, lease: &Lease, now: Timestamp) -> Result<(), StoreError>;
 
     /// Puts a notification back until `retry_at`, or ends it as failed when that is `None`. `error` is for operators.
-    /// A lost lease is ignored.
+    /// A lost lease is ignored. What is on record of its delivery ([`super::Deliveries`]) MUST fail with the job.
     async fn fail_notification(
         &self,
         lease: &Lease,
         error: &str,
         retry_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Puts a notification back until `until` as if it had not been taken: the attempt is not counted. A lost lease is
+    /// ignored.
+    async fn postpone_notification(
+        &self,
+        lease: &Lease,
+        until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError>;
 

@@ -1,6 +1,17 @@
 //! Ports: what the rules need from the world. Each method is one atomic operation, and each MUST
 //! in these docs has a case in the contract suites of `testkit`.
 
+#![expect(clippy::elidable_lifetime_names, reason = "mockall needs lifetimes to have names")]
+#![cfg_attr(
+    feature = "mock",
+    expect(
+        unused_parens,
+        clippy::ref_option_ref,
+        clippy::result_large_err,
+        reason = "mockall repeats the signatures, with more parentheses, references and closures"
+    )
+)]
+
 mod changes;
 mod directory;
 mod execution;
@@ -9,11 +20,15 @@ mod people;
 mod requests;
 mod results;
 mod script;
+mod sealed;
+mod slack;
 mod small;
 
 pub use changes::{Change, ChangeFeed};
 pub use directory::{Directory, DirectoryError};
-pub use execution::{ExecutionError, Inspection, SubmissionReviewer, TargetExecutor, TargetInspector};
+pub use execution::{
+    ExecutionError, Inspection, RoleReport, SubmissionReviewer, TargetExecutor, TargetInspector,
+};
 pub use jobs::{ExecutionClaim, FinishError, JobQueue, LeaseStatus};
 pub use people::{NewUser, SessionStore, UserError, UserStore, UserUpdate, UserWithPassword};
 pub use requests::{Earlier, RequestFilter, RequestStore, TransitionError};
@@ -22,9 +37,14 @@ pub use script::{
     ScriptCheckError, ScriptConnect, ScriptConnection, ScriptLog, ScriptLogs, ScriptRunner, ScriptSession,
     ScriptTarget, ShellEvaluator,
 };
+pub use sealed::{SealedCredential, SealedStore};
+pub use slack::{
+    Deliveries, Delivery, Interaction, InvalidCall, Presser, ReplayGuard, SignedCall, SlackContact,
+    SlackDesk, SlackError, SlackMessage, SlackPeople, SlackProfile, Wish,
+};
 pub use small::{
     AccessTokens, AuditLog, Clock, CredentialError, CredentialSource, Health, IdGenerator, InvalidToken,
-    Notifier, NotifyError, PasswordHasher, SecretGenerator, StoreError,
+    Notification, Notifier, NotifyError, PasswordHasher, SecretGenerator, StoreError,
 };
 
 #[cfg(feature = "mock")]
@@ -40,6 +60,8 @@ pub use {
         MockScriptLog, MockScriptLogs, MockScriptRunner, MockScriptSession, MockScriptTarget,
         MockShellEvaluator,
     },
+    sealed::MockSealedStore,
+    slack::{MockDeliveries, MockReplayGuard, MockSlackDesk, MockSlackPeople},
     small::{
         MockAccessTokens, MockAuditLog, MockClock, MockCredentialSource, MockHealth, MockIdGenerator,
         MockNotifier, MockPasswordHasher, MockSecretGenerator,

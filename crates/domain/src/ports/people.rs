@@ -15,6 +15,8 @@ use crate::user::{Role, User};
 pub enum UserError {
     #[error("an account with this e-mail address exists already")]
     EmailTaken,
+    #[error("another account is tied to this Slack user")]
+    SlackUserTaken,
     #[error("the user does not exist")]
     NotFound,
     #[error("there is no role named {0}")]
@@ -48,6 +50,8 @@ pub struct UserUpdate {
     pub pod: Option<Option<PodId>>,
     pub roles: Option<Vec<String>>,
     pub active: Option<bool>,
+    /// `Some(None)` unties the account from Slack.
+    pub slack_user_id: Option<Option<String>>,
     pub password_hash: Option<String>,
     /// Of people who change their own account; `None` when somebody changes another's, which needs none.
     pub proof: Option<OwnerProof>,
@@ -76,7 +80,7 @@ pub trait UserStore: Send + Sync {
     async fn list(&self, after: Option<Email>, limit: u32) -> Result<Vec<User>, StoreError>;
 
     /// Changes an account as it was read. MUST refuse with [`UserError::Changed`], and change nothing, when the
-    /// stored name, POD, roles or activity are not those of `before` any more, or when there is a proof and the stored
+    /// stored name, POD, roles, activity or Slack user are not those of `before` any more, or when there is a proof and the stored
     /// password hash is not the verified one any more, or the session of the proof has ended or is not of this
     /// account. A new password or a deactivation MUST end all of its sessions at once. Writes the audit entry in the
     /// same transaction.

@@ -59,12 +59,12 @@ pub trait RequestStore: Send + Sync {
     /// Of all calls with one key of one requester within [`crate::idempotency::KEPT_FOR`], counted from
     /// `created_at`, exactly one MUST be stored, whether they come at once or one after the other; the others MUST
     /// change nothing and return what the key stands for. `None`: the request is stored.
-    async fn insert(
+    async fn insert<'a>(
         &self,
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-        idempotency: Option<&Idempotency>,
+        idempotency: Option<&'a Idempotency>,
     ) -> Result<Option<Earlier>, StoreError>;
 
     /// What a key of somebody stands for at this moment; `None` when it is free. MUST NOT show keys of others.

@@ -70,10 +70,10 @@ pub trait ShellEvaluator: Send + Sync {
     /// Evaluates a text once, where nothing can be reached and every command is only written down, and gives the commands
     /// that it came to, in order, each as canonical Extended JSON on one line. MUST survive any text. A command for
     /// another database than this one names it as its last field, `$db`. Without a database `db` has no name.
-    async fn evaluate(
+    async fn evaluate<'a>(
         &self,
         text: &SubmissionText,
-        database: Option<&DatabaseName>,
+        database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError>;
 }
 

@@ -1,5 +1,7 @@
 //! The small ports: time, ids, secrets, tokens, notifications, health, and the store's common error.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -9,8 +11,9 @@ use crate::audit::AuditEntry;
 use crate::auth::AccessClaims;
 use crate::execution::Credentials;
 use crate::job::NotificationJob;
+use crate::pod::Pod;
 use crate::request::Request;
-use crate::target::{CredentialRef, CredentialSourceKind};
+use crate::target::{CredentialRef, CredentialSourceKind, Target};
 use crate::text::NewPassword;
 
 /// What can go wrong with the portal's own store, whatever is asked of it.
@@ -86,6 +89,14 @@ pub enum CredentialError {
     Unavailable { source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the reference is outside of the configured prefixes")]
     Forbidden,
+    /// The source knows the portal, and does not let it read this.
+    #[error("the credential source does not let the portal read this")]
+    Denied { source: Box<dyn std::error::Error + Send + Sync> },
+    /// What is kept says for which servers it is, and the target is another one.
+    #[error("what is kept under this reference is for another server than the target's")]
+    OtherServer,
+    #[error("the portal is not set up for this source of credentials")]
+    NoSuchSource,
 }
 
 /// Fetches credentials from where the company keeps them.
@@ -95,6 +106,17 @@ pub trait CredentialSource: Send + Sync {
     fn kind(&self) -> CredentialSourceKind;
     /// The error MUST NOT hold any part of a credential.
     async fn fetch(&self, reference: &CredentialRef) -> Result<Credentials, CredentialError>;
+
+    /// The same after a target did not accept `refused`: MUST ask where credentials are kept, and not a memory of it,
+    /// unless that has other ones by now.
+    async fn fetch_anew(
+        &self,
+        reference: &CredentialRef,
+        refused: &Credentials,
+    ) -> Result<Credentials, CredentialError> {
+        let _ = refused;
+        self.fetch(reference).await
+    }
 }
 
 /// Why a notification did not go out.
@@ -102,15 +124,31 @@ pub trait CredentialSource: Send + Sync {
 pub enum NotifyError {
     #[error("the notification could not be delivered now")]
     Retry { source: Box<dyn std::error::Error + Send + Sync> },
+    /// Not its turn yet, or whoever takes it asks for a pause: this was no failed try.
+    #[error("the notification has to wait")]
+    Later { after: Duration },
     #[error("the notification can never be delivered: {reason}")]
     Permanent { reason: String },
+}
+
+/// What to tell, with the request, its target and its POD as they are at the moment of telling.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Notification {
+    pub job: NotificationJob,
+    pub request: Request,
+    /// Absent when it is not there any more.
+    pub target: Option<Target>,
+    /// Absent when it is not there any more.
+    pub pod: Option<Pod>,
 }
 
 /// Tells people what happened.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    async fn notify(&self, job: &NotificationJob, request: &Request) -> Result<(), NotifyError>;
+    /// Delivers. A notification may be given again after it was delivered: where it can be told, nobody MUST be told
+    /// twice.
+    async fn notify(&self, notification: &Notification) -> Result<(), NotifyError>;
 }
 
 /// Audit entries that do not belong to another change: failed logins, refusals.

@@ -10,6 +10,7 @@ use super::{Request, RunOptions, Submission, TargetRef};
 use crate::Timestamp;
 use crate::digest::Digest;
 use crate::execution::{ExecutionReport, Failure, FailureKind, Preview};
+use crate::job::Audience;
 use crate::review::Review;
 use crate::target::Limits;
 use crate::text::Remark;
@@ -188,6 +189,22 @@ impl NotificationKind {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|k| k.as_str() == text)
+    }
+
+    /// Who is told, of this request: the channel of everything, because its message shows how the request stands; the
+    /// requester of what others or the portal did.
+    pub fn audiences(self, request: &Request) -> Vec<Audience> {
+        let requester = match self {
+            Self::Submitted | Self::Approved | Self::Withdrawn => false,
+            Self::Rejected | Self::Expired | Self::Completed | Self::Failed | Self::Interrupted => true,
+            Self::Cancelled => match &request.state {
+                State::Cancelled { asked, .. } => {
+                    !asked.by.as_ref().is_some_and(|by| request.is_requester(by.id))
+                }
+                _ => true,
+            },
+        };
+        if requester { vec![Audience::Channel, Audience::Requester] } else { vec![Audience::Channel] }
     }
 }
 

@@ -253,6 +253,7 @@ impl Authentication {
                 UserError::NotFound
                 | UserError::Changed
                 | UserError::EmailTaken
+                | UserError::SlackUserTaken
                 | UserError::UnknownRole(_)
                 | UserError::UnknownPod(_),
             ) => Err(AuthError::Ended),

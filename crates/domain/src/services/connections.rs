@@ -11,11 +11,11 @@ use crate::audit::{AuditEntry, Entity, EntityKind};
 use crate::ids::{InstanceId, UserId};
 use crate::policy::Denied;
 use crate::ports::{
-    AuditLog, Clock, CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError,
-    Inspection, StoreError, TargetInspector,
+    AuditLog, Clock, CredentialError, Directory, DirectoryError, ExecutionError, Inspection, StoreError,
+    TargetInspector,
 };
-use crate::services::{Authority, error_chain};
-use crate::target::{CredentialSourceKind, Engine, SyncAttempt, SyncChanges, SyncOutcome, Target};
+use crate::services::{Authority, Keyring, error_chain};
+use crate::target::{Engine, SyncAttempt, SyncChanges, SyncOutcome, Target};
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
 
@@ -66,7 +66,7 @@ const MOST_WAYS_IN: usize = 5;
 #[derive(Clone)]
 pub struct Connections {
     pub directory: Arc<dyn Directory>,
-    pub credentials: HashMap<CredentialSourceKind, Arc<dyn CredentialSource>>,
+    pub credentials: Keyring,
     pub inspectors: HashMap<Engine, Arc<dyn TargetInspector>>,
     pub audit: Arc<dyn AuditLog>,
     pub clock: Arc<dyn Clock>,
@@ -171,22 +171,23 @@ impl Connections {
         let Some(inspector) = self.inspectors.get(&target.engine) else {
             return Ok(Err(Failed::new("engine", "This portal cannot reach this kind of database.")));
         };
-        let Some(source) = self.credentials.get(&target.credentials.source) else {
-            return Ok(Err(Failed::new(
-                "credentials",
-                "This portal is not set up for this source of credentials.",
-            )));
-        };
-        let credentials = match source.fetch(&target.credentials).await {
+        let mut credentials = match self.credentials.fetch(target).await {
             Ok(credentials) => credentials,
-            Err(error) => {
-                tracing::warn!(instance = %target.id, error = %error_chain(&error), "credentials could not be fetched");
-                return Ok(Err(Failed::of_credentials(&error)));
-            }
+            Err(error) => return Ok(Err(unfetched(target, &error))),
         };
         let mut looked = None;
         for database in self.ways_in(target).await? {
-            let outcome = inspector.inspect(target, &database, &credentials).await;
+            let mut outcome = inspector.inspect(target, &database, &credentials).await;
+            if matches!(outcome, Err(ExecutionError::CredentialsRejected { .. })) {
+                match self.credentials.fetch_anew(target, &credentials).await {
+                    Ok(Some(renewed)) => {
+                        credentials = renewed;
+                        outcome = inspector.inspect(target, &database, &credentials).await;
+                    }
+                    Ok(None) => {}
+                    Err(error) => return Ok(Err(unfetched(target, &error))),
+                }
+            }
             // The server answered, and has no such database, or no right to it: others may still do.
             let of_this_database = matches!(outcome, Err(ExecutionError::Database(_)));
             if looked.is_none() || !of_this_database {
@@ -230,6 +231,11 @@ impl Connections {
     }
 }
 
+fn unfetched(target: &Target, error: &CredentialError) -> Failed {
+    tracing::warn!(instance = %target.id, error = %error_chain(error), "credentials could not be fetched");
+    Failed::of_credentials(error)
+}
+
 /// How an attempt ended, for the trail.
 fn code(failed: Option<&Failed>) -> &'static str {
     failed.map_or("succeeded", |failed| failed.code)
@@ -252,6 +258,13 @@ impl Failed {
             CredentialError::Forbidden => {
                 "The reference of this instance is outside of the prefixes that the configuration allows."
             }
+            CredentialError::Denied { .. } => {
+                "The source of the credentials does not let the portal read them; the log says how it put that."
+            }
+            CredentialError::OtherServer => {
+                "What is kept under the reference of this instance says that it is for another server."
+            }
+            CredentialError::NoSuchSource => "This portal is not set up for this source of credentials.",
         };
         Self::new("credentials", message)
     }

@@ -6,9 +6,11 @@ mod connections;
 mod directory;
 mod execution;
 mod housekeeping;
+mod keyring;
 mod notifications;
 mod requests;
 mod script_logs;
+mod slack;
 mod submission;
 mod sync_worker;
 
@@ -25,9 +27,11 @@ pub use connections::{ConnectionError, Connections, Failed, SyncReport, TestRepo
 pub use directory::{DirectoryAccess, DirectoryAccessError};
 pub use execution::{ExecutionSettings, ExecutionWorker, Scripts};
 pub use housekeeping::Housekeeper;
+pub use keyring::Keyring;
 pub use notifications::NotificationWorker;
 pub use requests::{RequestError, Requests};
 pub use script_logs::{Followed, LogPage};
+pub use slack::{SlackCallError, SlackDecisions};
 pub use submission::{
     ChangeError, Changes, FieldError, Looked, ScriptChecks, Submissions, Submit, SubmitError, Submitted,
 };

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{error_chain, wait_for_jobs};
-use crate::job::{NotificationJob, WorkerId, backoff};
-use crate::ports::{ChangeFeed, Clock, JobQueue, Notifier, NotifyError, RequestStore, StoreError};
+use crate::Timestamp;
+use crate::job::{NOTIFICATION_LIFETIME, NotificationJob, WorkerId, backoff};
+use crate::ports::{
+    ChangeFeed, Clock, Directory, JobQueue, Notification, Notifier, NotifyError, RequestStore, StoreError,
+};
 
 /// How long one delivery may take before somebody else may try.
 const LEASE: Duration = Duration::from_mins(1);
@@ -16,12 +20,15 @@ const LEASE: Duration = Duration::from_mins(1);
 pub struct NotificationWorker {
     pub queue: Arc<dyn JobQueue>,
     pub requests: Arc<dyn RequestStore>,
+    pub directory: Arc<dyn Directory>,
     pub notifier: Arc<dyn Notifier>,
     pub changes: Arc<dyn ChangeFeed>,
     pub clock: Arc<dyn Clock>,
     pub worker: WorkerId,
     /// How often to look when there is no news.
     pub poll: Duration,
+    /// Deliveries at the same time, so that one that hangs does not hold up the others.
+    pub concurrency: usize,
 }
 
 impl std::fmt::Debug for NotificationWorker {
@@ -33,6 +40,10 @@ impl std::fmt::Debug for NotificationWorker {
 impl NotificationWorker {
     /// Delivers until told to stop.
     pub async fn run(&self, stop: CancellationToken) {
+        join_all((0..self.concurrency.max(1)).map(|_| self.deliver_until(&stop))).await;
+    }
+
+    async fn deliver_until(&self, stop: &CancellationToken) {
         let mut news = self.changes.subscribe();
         while !stop.is_cancelled() {
             match self.deliver_one().await {
@@ -56,29 +67,40 @@ impl NotificationWorker {
         let Some(job) = self.queue.claim_notification(&self.worker, now, now + LEASE).await? else {
             return Ok(false);
         };
-        let outcome = match self.requests.find(job.request).await? {
-            Some(request) => self.notifier.notify(&job, &request).await,
-            None => Err(NotifyError::Permanent { reason: "the request does not exist".to_owned() }),
-        };
+        let outcome = self.tell(&job).await?;
         let now = self.clock.now();
-        match outcome {
-            Ok(()) => self.queue.complete_notification(&job.lease, now).await?,
-            Err(error) => {
-                let text = error_chain(&error);
-                tracing::warn!(request = %job.request, kind = job.kind.as_str(), attempt = job.attempt, error = %text,
-                    "a notification was not delivered");
-                let retry_at = next_try(&job, &error).map(|pause| now + pause);
-                self.queue.fail_notification(&job.lease, &text, retry_at, now).await?;
+        let (error, retry_at) = match outcome {
+            Ok(()) => {
+                self.queue.complete_notification(&job.lease, now).await?;
+                return Ok(true);
             }
-        }
+            Err(NotifyError::Later { after }) if in_time(&job, now + after) => {
+                self.queue.postpone_notification(&job.lease, now + after, now).await?;
+                return Ok(true);
+            }
+            Err(error @ NotifyError::Retry { .. }) => {
+                let at = now + backoff(job.lease.job, job.attempt);
+                (error, (job.attempt < job.max_attempts && in_time(&job, at)).then_some(at))
+            }
+            Err(error @ (NotifyError::Later { .. } | NotifyError::Permanent { .. })) => (error, None),
+        };
+        let text = error_chain(&error);
+        tracing::warn!(request = %job.request, kind = job.kind.as_str(), audience = job.audience.as_str(),
+            attempt = job.attempt, given_up = retry_at.is_none(), error = %text, "a notification was not delivered");
+        self.queue.fail_notification(&job.lease, &text, retry_at, now).await?;
         Ok(true)
+    }
+
+    async fn tell(&self, job: &NotificationJob) -> Result<Result<(), NotifyError>, StoreError> {
+        let Some(request) = self.requests.find(job.request).await? else {
+            return Ok(Err(NotifyError::Permanent { reason: "the request does not exist".to_owned() }));
+        };
+        let target = self.directory.find_target(&request.target.instance).await?;
+        let pod = self.directory.find_pod(&request.pod.id).await?;
+        Ok(self.notifier.notify(&Notification { job: job.clone(), request, target, pod }).await)
     }
 }
 
-/// How long to wait before the next try; `None` gives the notification up.
-fn next_try(job: &NotificationJob, error: &NotifyError) -> Option<Duration> {
-    match error {
-        NotifyError::Retry { .. } if job.attempt < job.max_attempts => Some(backoff(job.attempt)),
-        NotifyError::Retry { .. } | NotifyError::Permanent { .. } => None,
-    }
+fn in_time(job: &NotificationJob, at: Timestamp) -> bool {
+    at <= job.queued_at + NOTIFICATION_LIFETIME
 }

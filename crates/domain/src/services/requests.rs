@@ -9,18 +9,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::digest::Digest;
 use crate::ids::RequestId;
-use crate::lifecycle::transition;
+use crate::lifecycle::{Transition, transition};
 use crate::page::{Page, PageRequest};
 use crate::policy::{self, Denied, RequestAction};
 use crate::ports::{
-    Change, ChangeFeed, Clock, RequestFilter, RequestStore, ResultReader, ResultStore, ScriptLogs,
+    Change, ChangeFeed, Clock, Directory, RequestFilter, RequestStore, ResultReader, ResultStore, ScriptLogs,
     StoreError, TransitionError,
 };
 use crate::request::{
     Approver, Event, InvalidTransition, Request, RequestSummary, ResultKept, State, StateKind,
 };
 use crate::text::Remark;
-use crate::user::{Actor, Origin, Permission};
+use crate::user::{Actor, Channel, Origin, Permission};
 
 /// How often a waiting caller looks by itself, in case news was lost.
 const SLOW_POLL: Duration = Duration::from_secs(2);
@@ -57,8 +57,10 @@ impl From<TransitionError> for RequestError {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub struct Requests {
     pub requests: Arc<dyn RequestStore>,
+    pub directory: Arc<dyn Directory>,
     pub results: Arc<dyn ResultStore>,
     pub logs: Arc<dyn ScriptLogs>,
     pub changes: Arc<dyn ChangeFeed>,
@@ -130,8 +132,20 @@ impl Requests {
         reason: Remark,
         origin: Origin,
     ) -> Result<Request, RequestError> {
+        let change = self.rejection(actor, id, reason, origin).await?;
+        Ok(self.requests.commit(&change).await?)
+    }
+
+    /// What a rejection would change, by the rules of this moment.
+    pub(super) async fn rejection(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        reason: Remark,
+        origin: Origin,
+    ) -> Result<Transition, RequestError> {
         let event = Event::Reject { by: approver(actor), reason };
-        self.change(actor, id, RequestAction::Reject, event, origin).await
+        self.prepare(actor, id, RequestAction::Reject, event, origin).await
     }
 
     pub async fn withdraw(
@@ -237,10 +251,25 @@ impl Requests {
         event: Event,
         origin: Origin,
     ) -> Result<Request, RequestError> {
+        let change = self.prepare(actor, id, action, event, origin).await?;
+        Ok(self.requests.commit(&change).await?)
+    }
+
+    async fn prepare(
+        &self,
+        actor: &Actor,
+        id: RequestId,
+        action: RequestAction,
+        event: Event,
+        origin: Origin,
+    ) -> Result<Transition, RequestError> {
         let request = self.requests.find(id).await?.ok_or(RequestError::NotFound)?;
         policy::on_request(actor, action, &request)?;
-        let change = transition(request, event, Some(actor.user), origin, self.clock.now())?;
-        Ok(self.requests.commit(&change).await?)
+        if origin.channel == Channel::Slack {
+            let target = self.directory.find_target(&request.target.instance).await?;
+            policy::decide_in_slack(target.as_ref())?;
+        }
+        Ok(transition(request, event, Some(actor.user), origin, self.clock.now())?)
     }
 }
 

@@ -49,6 +49,7 @@ fn word(answer: Result<(), Denied>) -> String {
         Err(Denied::OwnRequest) => "own request".to_owned(),
         Err(Denied::NotDecider) => "not decider".to_owned(),
         Err(Denied::NotRequester) => "not requester".to_owned(),
+        Err(Denied::PortalOnly) => "portal only".to_owned(),
         Err(Denied::Permission(permission)) => format!("needs {permission}"),
         Err(Denied::ForeignPod) => "foreign POD".to_owned(),
         Err(Denied::PodWithoutAccess) => "POD without access".to_owned(),

@@ -8,20 +8,28 @@ mod execution_queue;
 mod execution_stopping;
 mod housekeeping;
 mod idempotency;
+mod keyring;
 mod mongodb_submission;
 mod mongodb_targets;
 mod notifications;
+mod references;
+mod renewed_logins;
 mod requests;
 mod script_execution;
 mod script_logs;
 mod script_results;
 mod script_submission;
 mod sessions;
+mod slack;
+mod slack_identity;
+mod slack_people;
+mod slack_refusals;
 mod submission;
 mod sync_worker;
 mod target_values;
 mod targets;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -115,22 +123,22 @@ impl World {
     }
 }
 
-/// A request store in which somebody else is faster, once: right after the next read an event happens to the
-/// request, so that who has read it holds an old version.
+/// A request store in which others are faster: right after each of the next reads an event happens to the request, so
+/// that who has read it holds an old version.
 pub(crate) struct OvertakenStore {
     pub(crate) inner: InMemoryStore,
     pub(crate) clock: Arc<FakeClock>,
-    pub(crate) event: Mutex<Option<Event>>,
+    pub(crate) events: Mutex<VecDeque<Event>>,
 }
 
 #[async_trait]
 impl RequestStore for OvertakenStore {
-    async fn insert(
+    async fn insert<'a>(
         &self,
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-        idempotency: Option<&Idempotency>,
+        idempotency: Option<&'a Idempotency>,
     ) -> Result<Option<Earlier>, StoreError> {
         RequestStore::insert(&self.inner, request, audit, effects, idempotency).await
     }
@@ -146,7 +154,7 @@ impl RequestStore for OvertakenStore {
 
     async fn find(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
         let found = RequestStore::find(&self.inner, id).await?;
-        let event = self.event.lock().expect("no test panics with this lock").take();
+        let event = self.events.lock().expect("no test panics with this lock").pop_front();
         if let (Some(request), Some(event)) = (&found, event) {
             let change = transition(request.clone(), event, None, Origin::default(), self.clock.now())
                 .expect("the event is possible");

@@ -54,6 +54,9 @@ pub(crate) struct AccountView {
     pod_id: Option<String>,
     roles: Vec<String>,
     active: bool,
+    /// The account in Slack that it is tied to.
+    #[schema(example = "U0123456789")]
+    slack_user_id: Option<String>,
     last_login: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
@@ -67,6 +70,7 @@ impl From<&User> for AccountView {
             pod_id: user.pod.as_ref().map(ToString::to_string),
             roles: user.roles.clone(),
             active: user.active,
+            slack_user_id: user.slack_user_id.clone(),
             last_login: user.last_login,
             created_at: user.created_at,
         }
@@ -155,6 +159,10 @@ pub(crate) struct ChangeAccountBody {
     roles: Option<Vec<String>>,
     /// `false` ends all sessions of the account.
     active: Option<bool>,
+    /// The account in Slack whose presses of buttons are this person's; `null` unties it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    slack_user_id: Option<Option<String>>,
 }
 
 impl ChangeAccountBody {
@@ -171,9 +179,18 @@ impl ChangeAccountBody {
         let roles = self.roles.as_deref().map(|roles| several(roles, role)).transpose();
         let roles = fields.take("roles", roles);
         fields.finish()?;
-        let change = AccountChange { name: name.flatten(), pod, roles: roles.flatten(), active: self.active };
-        if (&change.name, &change.pod, &change.roles, &change.active) == (&None, &None, &None, &None) {
-            return Err(Problem::field("body", "changes nothing: name name, podId, roles or active"));
+        let change = AccountChange {
+            name: name.flatten(),
+            pod,
+            roles: roles.flatten(),
+            active: self.active,
+            slack_user_id: self.slack_user_id,
+        };
+        if change == AccountChange::default() {
+            return Err(Problem::field(
+                "body",
+                "changes nothing: name name, podId, roles, active or slackUserId",
+            ));
         }
         Ok(change)
     }

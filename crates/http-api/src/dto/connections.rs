@@ -1,7 +1,7 @@
 //! Targets as those see them who manage them, and what a look at a server gave. A response never holds a credential.
 
 use chrono::{DateTime, Utc};
-use domain::ports::Inspection;
+use domain::ports::{Inspection, RoleReport};
 use domain::services::{Failed, SyncReport, TestReport};
 use domain::target::{LastSync, SyncChanges, Target};
 use domain::text::DatabaseName;
@@ -31,6 +31,10 @@ pub(crate) struct ManagedView {
     search_path: Option<String>,
     /// How long a request waits for its approval, and an approval for its execution.
     approval_ttl_seconds: u64,
+    /// What messages in Slack show of results: `preview`, `counts` or `none`.
+    slack_results: &'static str,
+    /// Whether people may decide by the buttons in Slack.
+    slack_decisions: bool,
     /// `null` when the databases were never looked up.
     last_sync: Option<LastSyncView>,
 }
@@ -88,6 +92,8 @@ impl InstanceDetailView {
             allow_privileged_role: target.allow_privileged_role,
             search_path: target.search_path,
             approval_ttl_seconds: target.approval_ttl.as_secs(),
+            slack_results: target.slack_results.as_str(),
+            slack_decisions: target.slack_decisions,
             last_sync: last_sync.map(LastSyncView::from),
         };
         Self { instance, managed: Some(managed) }
@@ -111,11 +117,41 @@ pub(crate) struct TestView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "16.4")]
     server_version: Option<String>,
+    /// After a success: from a small question to its answer, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0.8)]
+    latency_ms: Option<f64>,
+    /// After a success: what the portal is on the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<RoleView>,
     /// After a success: what the portal's role may connect to.
     #[serde(skip_serializing_if = "Option::is_none")]
     databases: Option<Vec<String>>,
     #[serde(flatten)]
     failure: Option<FailedView>,
+}
+
+/// The portal's role on a server, in the server's words.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RoleView {
+    #[schema(example = "portal_reader")]
+    name: String,
+    /// What it may do beside what is granted on single objects, for example `superuser` or `createdb`; of mongodb the roles
+    /// or actions with which somebody manages a server.
+    privileges: Vec<String>,
+    /// Roles that it is a member of; of mongodb, that it has.
+    member_of: Vec<String>,
+    /// Whether it may change data: in the database by which the portal looked, of mongodb in any. `null` where the server did
+    /// not tell.
+    may_write: Option<bool>,
+}
+
+impl From<RoleReport> for RoleView {
+    fn from(role: RoleReport) -> Self {
+        let RoleReport { name, privileges, member_of, may_write } = role;
+        Self { name, privileges, member_of, may_write }
+    }
 }
 
 /// Why a server could not be looked at.
@@ -152,16 +188,24 @@ impl From<TestReport> for TestView {
     fn from(report: TestReport) -> Self {
         let at = report.at;
         match report.outcome {
-            Ok(Inspection { server_version, databases }) => Self {
+            Ok(Inspection { server_version, latency, role, databases }) => Self {
                 ok: true,
                 at,
                 server_version: Some(server_version),
+                latency_ms: Some((latency.as_secs_f64() * 1e6).round() / 1e3),
+                role: Some(role.into()),
                 databases: Some(names(&databases)),
                 failure: None,
             },
-            Err(failed) => {
-                Self { ok: false, at, server_version: None, databases: None, failure: Some(failed.into()) }
-            }
+            Err(failed) => Self {
+                ok: false,
+                at,
+                server_version: None,
+                latency_ms: None,
+                role: None,
+                databases: None,
+                failure: Some(failed.into()),
+            },
         }
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct PodView {
     name: String,
     manager_email: Option<String>,
     description: Option<String>,
+    /// The channel in Slack in which its requests are announced.
+    slack_channel: Option<String>,
     active: bool,
 }
 
@@ -123,6 +125,7 @@ impl From<Pod> for PodView {
             name: pod.name.as_str().to_owned(),
             manager_email: pod.manager_email.map(|email| email.to_string()),
             description: pod.description,
+            slack_channel: pod.slack_channel,
             active: pod.active,
         }
     }

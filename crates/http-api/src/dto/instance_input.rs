@@ -10,8 +10,8 @@ use std::time::Duration;
 use domain::ids::{InstanceId, PodId};
 use domain::services::NewTarget;
 use domain::target::{
-    Admits, CredentialRef, CredentialSourceKind, DatabaseChange, Engine, Limits, Target, TargetChange,
-    TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, DatabaseChange, Engine, Limits, SlackResults, Target,
+    TargetChange, TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName};
 use garde::Validate;
@@ -66,6 +66,16 @@ pub(crate) struct NewInstanceBody {
     approvals_needed: Option<i64>,
     /// How long a request waits for its approval, and an approval for its execution; 72 hours when left out.
     approval_ttl_seconds: Option<i64>,
+    /// What messages in Slack show of results: `preview` (numbers of rows and the first of them; the default), `counts`
+    /// or `none`. With the last two an error's message, which may quote data, is left out as well.
+    slack_results: Option<String>,
+    /// Whether people may decide by the buttons in Slack; otherwise in the portal only.
+    #[serde(default = "yes")]
+    slack_decisions: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Where a connection leads, and with which credential. The credential is named, never given.
@@ -85,11 +95,12 @@ pub(crate) struct NewConnectionBody {
     /// `verify-full` (the default), `verify-ca` (postgresql only), `require` or `disable`, which says that credentials may
     /// travel in the clear.
     tls: Option<String>,
-    /// `env`.
+    /// `env` (variables of the server), `aws` (AWS Secrets Manager) or `sealed` (in the portal's own database).
     #[schema(example = "env")]
     credential_source: String,
-    /// For `env`: `TARGET_SHOP` stands for the variables `TARGET_SHOP_USERNAME` and `TARGET_SHOP_PASSWORD` in the
-    /// environment of the server.
+    /// For `env`: `TARGET_SHOP` stands for the variables `TARGET_SHOP_USERNAME` and `TARGET_SHOP_PASSWORD`, or for the
+    /// variable `TARGET_SHOP` that holds a whole connection string. For `aws`: the name or ARN of a secret. For `sealed`: the
+    /// name that was given to `query-portal credential set`. It has to begin with a prefix of the configuration.
     #[schema(example = "TARGET_SHOP")]
     credential_reference: String,
 }
@@ -136,6 +147,8 @@ pub(crate) struct ChangeInstanceBody {
     limits: LimitsBody,
     approvals_needed: Option<i64>,
     approval_ttl_seconds: Option<i64>,
+    slack_results: Option<String>,
+    slack_decisions: Option<bool>,
 }
 
 /// Any change here takes the credential away until it is bound again.
@@ -199,6 +212,7 @@ impl NewInstanceBody {
         let limits = self.limits.take(&mut fields);
         let approvals = fields.take("approvalsNeeded", at_least_1(self.approvals_needed));
         let approval_ttl = fields.take("approvalTtlSeconds", at_least_1(self.approval_ttl_seconds));
+        let slack_results = fields.take("slackResults", slack_results(self.slack_results.as_deref()));
         fields.finish()?;
         let complete = (|| {
             let target = Target {
@@ -225,6 +239,8 @@ impl NewInstanceBody {
                 approvals_needed: approvals?.unwrap_or(1),
                 approval_ttl: approval_ttl?.map_or(DEFAULT_APPROVAL_TTL, Duration::from_secs),
                 pods: pods?,
+                slack_results: slack_results?.unwrap_or_default(),
+                slack_decisions: self.slack_decisions,
             };
             Some(NewTarget { target, databases: databases? })
         })();
@@ -249,6 +265,7 @@ impl ChangeInstanceBody {
         let limits = self.limits.take(&mut fields).unwrap_or_default();
         let approvals_needed = fields.take("approvalsNeeded", at_least_1(self.approvals_needed));
         let approval_ttl = fields.take("approvalTtlSeconds", at_least_1(self.approval_ttl_seconds));
+        let slack_results = fields.take("slackResults", slack_results(self.slack_results.as_deref()));
         fields.finish()?;
         let change = TargetChange {
             name: name.flatten(),
@@ -271,6 +288,8 @@ impl ChangeInstanceBody {
             approvals_needed: approvals_needed.flatten(),
             approval_ttl: approval_ttl.flatten().map(Duration::from_secs),
             pods: pods.flatten(),
+            slack_results: slack_results.flatten(),
+            slack_decisions: self.slack_decisions,
         };
         if change == TargetChange::default() {
             return Err(Problem::field("body", "changes nothing: name what shall be different"));
@@ -342,6 +361,10 @@ fn tls(text: Option<&str>) -> Result<Option<TlsMode>, &'static str> {
     let mode =
         text.map(|text| TlsMode::parse(text).ok_or("must be disable, require, verify-ca or verify-full"));
     mode.transpose()
+}
+
+fn slack_results(text: Option<&str>) -> Result<Option<SlackResults>, &'static str> {
+    text.map(|text| SlackResults::parse(text).ok_or("must be preview, counts or none")).transpose()
 }
 
 fn source(text: &str) -> Result<CredentialSourceKind, &'static str> {

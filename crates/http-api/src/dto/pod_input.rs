@@ -30,6 +30,9 @@ pub(crate) struct NewPodBody {
     /// Manages this POD beside the managers who belong to it; needs the role manager.
     manager_email: Option<String>,
     description: Option<String>,
+    /// The channel in Slack in which the POD's requests are announced: its id, or its name.
+    #[schema(example = "C0123456789")]
+    slack_channel: Option<String>,
 }
 
 impl NewPodBody {
@@ -42,7 +45,8 @@ impl NewPodBody {
         fields.finish()?;
         match (id, name, manager_email) {
             (Some(id), Some(name), Some(manager_email)) => {
-                Ok(Pod { id, name, manager_email, description: self.description, active: true })
+                let (description, slack_channel) = (self.description, self.slack_channel);
+                Ok(Pod { id, name, manager_email, description, slack_channel, active: true })
             }
             _ => unreachable!("Fields::finish reports every field that could not be taken"),
         }
@@ -63,6 +67,9 @@ pub(crate) struct ChangePodBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     description: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    slack_channel: Option<Option<String>>,
     active: Option<bool>,
 }
 
@@ -80,12 +87,13 @@ impl ChangePodBody {
             name: name.flatten(),
             manager_email,
             description: self.description,
+            slack_channel: self.slack_channel,
             active: self.active,
         };
         if change == PodChange::default() {
             return Err(Problem::field(
                 "body",
-                "changes nothing: name name, managerEmail, description or active",
+                "changes nothing: name name, managerEmail, description, slackChannel or active",
             ));
         }
         Ok(change)

@@ -11,4 +11,5 @@ pub(crate) mod requests;
 pub(crate) mod results;
 pub(crate) mod scripts;
 pub(crate) mod sessions;
+pub(crate) mod slack;
 pub(crate) mod users;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::ports::{CredentialError, ExecutionError};
+use domain::ports::{CredentialError, ExecutionError, RoleReport};
 use serde_json::{Value, json};
 use testkit::builders::{database_name, instance_id};
 
@@ -20,6 +20,12 @@ fn unreachable() -> ExecutionError {
 async fn a_test_says_what_the_server_is_and_what_it_has() {
     let portal = Portal::new().await;
     portal.inspector.shows(&["orders", "archive"].map(database_name));
+    portal.inspector.shows_role(RoleReport {
+        name: "portal_reader".to_owned(),
+        privileges: vec!["createdb".to_owned()],
+        member_of: vec!["pg_read_all_data".to_owned()],
+        may_write: Some(false),
+    });
     insta::assert_json_snapshot!(portal.post_nothing("root", &format!("{ORDERS}/test")).await.ok(), @r#"
     {
       "at": "2026-03-02T09:00:00Z",
@@ -27,7 +33,18 @@ async fn a_test_says_what_the_server_is_and_what_it_has() {
         "archive",
         "orders"
       ],
+      "latencyMs": 2.0,
       "ok": true,
+      "role": {
+        "mayWrite": false,
+        "memberOf": [
+          "pg_read_all_data"
+        ],
+        "name": "portal_reader",
+        "privileges": [
+          "createdb"
+        ]
+      },
       "serverVersion": "15.18"
     }
     "#);
@@ -59,7 +76,7 @@ async fn a_failed_test_is_an_answer_that_says_what_to_mend() {
         .patch(
             "root",
             ORDERS,
-            json!({ "connection": { "credentialSource": "aws", "credentialReference": "x" } }),
+            json!({ "connection": { "credentialSource": "aws", "credentialReference": "TARGET_X" } }),
         )
         .await
         .ok();

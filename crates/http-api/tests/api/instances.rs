@@ -68,7 +68,9 @@ async fn people_see_what_they_may_use_and_managers_of_instances_how_it_is_reache
         "closed"
       ],
       "readOnly": false,
-      "searchPath": null
+      "searchPath": null,
+      "slackDecisions": true,
+      "slackResults": "preview"
     }
     "#);
     assert_eq!(portal.get("linus", ORDERS).await.verdict(), "404 not_found");
@@ -116,7 +118,9 @@ async fn an_added_instance_can_be_used_at_once() {
         "payments"
       ],
       "readOnly": false,
-      "searchPath": null
+      "searchPath": null,
+      "slackDecisions": true,
+      "slackResults": "preview"
     }
     "#);
     assert_eq!(portal.get("root", "/api/instances/new-db").await.ok(), added.ok());
@@ -143,7 +147,7 @@ async fn everything_about_a_new_instance_can_be_said() {
         "databases": ["b", "a", "b"], "podIds": ["search", "payments", "search"],
         "readOnly": true, "allowPrivilegedRole": true, "searchPath": "app, public",
         "limits": { "timeoutMs": 1_500, "lockTimeoutMs": 1, "maxRows": 2, "maxBytes": 3 },
-        "approvalsNeeded": 2, "approvalTtlSeconds": 3_600,
+        "approvalsNeeded": 2, "approvalTtlSeconds": 3_600, "slackResults": "counts", "slackDecisions": false,
     });
     insta::assert_json_snapshot!(portal.post("root", "/api/instances", body).await.ok(), @r#"
     {
@@ -179,7 +183,9 @@ async fn everything_about_a_new_instance_can_be_said() {
         "search"
       ],
       "readOnly": true,
-      "searchPath": "app, public"
+      "searchPath": "app, public",
+      "slackDecisions": false,
+      "slackResults": "counts"
     }
     "#);
     let databases = portal.get("root", "/api/instances/whole/dbs").await.ok();
@@ -193,6 +199,7 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
     let change = json!({
         "description": "Orders of the shop.", "readOnly": true, "searchPath": "app",
         "limits": { "maxRows": 7 }, "approvalsNeeded": 2, "approvalTtlSeconds": 60, "podIds": ["search", "payments"],
+        "slackResults": "none", "slackDecisions": false,
     });
     let changed = portal.patch("root", ORDERS, change).await.ok();
     let mut expected = before.clone();
@@ -203,6 +210,8 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
     expected["approvalsNeeded"] = json!(2);
     expected["approvalTtlSeconds"] = json!(60);
     expected["podIds"] = json!(["payments", "search"]);
+    expected["slackResults"] = json!("none");
+    expected["slackDecisions"] = json!(false);
     assert_eq!(changed, expected);
     assert_eq!(portal.get("root", ORDERS).await.ok(), expected);
 
@@ -217,6 +226,57 @@ async fn a_change_touches_what_it_names_and_nothing_else() {
     let (old, new) = (entry.old_values.as_ref(), entry.new_values.as_ref());
     assert_eq!(old.expect("there was something")["readOnly"], false);
     assert_eq!(new.expect("there is something")["readOnly"], true);
+}
+
+#[actix_web::test]
+async fn what_slack_may_show_is_one_of_three_words() {
+    let portal = Portal::new().await;
+    let mut new = new_instance();
+    new["slackResults"] = json!("all");
+    let answers = [
+        portal.post("root", "/api/instances", new).await,
+        portal.patch("root", ORDERS, json!({ "slackResults": "Preview" })).await,
+        portal.patch("root", ORDERS, json!({ "slackResults": "" })).await,
+    ];
+    for answer in answers {
+        assert_eq!(
+            (answer.verdict().as_str(), answer.fields()),
+            ("400 validation", vec!["slackResults".to_owned()])
+        );
+        assert!(answer.text().contains("preview, counts or none"), "{}", answer.text());
+    }
+    for word in ["preview", "counts", "none"] {
+        let changed = portal.patch("root", ORDERS, json!({ "slackResults": word })).await.ok();
+        assert_eq!(changed["slackResults"], word);
+    }
+}
+
+#[actix_web::test]
+async fn a_credential_that_the_portal_would_not_fetch_is_not_named_by_an_instance() {
+    let portal = Portal::new().await;
+    let named = |source: &str, reference: &str| json!({ "credentialSource": source, "credentialReference": reference });
+    let cases = [
+        (named("env", "PATH"), "connection.credentialReference"),
+        (named("aws", "other/shop"), "connection.credentialReference"),
+        (named("sealed", "TARGET_SHOP"), "connection.credentialSource"),
+    ];
+    for (connection, field) in cases {
+        let mut new = new_instance();
+        for part in ["credentialSource", "credentialReference"] {
+            new["connection"][part] = connection[part].clone();
+        }
+        let answers = [
+            portal.post("root", "/api/instances", new).await,
+            portal.patch("root", ORDERS, json!({ "connection": connection })).await,
+        ];
+        for answer in answers {
+            assert_eq!(
+                (answer.verdict().as_str(), answer.fields()),
+                ("400 validation", vec![field.to_owned()])
+            );
+        }
+    }
+    assert_eq!(portal.get("root", "/api/instances/new-db").await.verdict(), "404 not_found");
 }
 
 #[actix_web::test]

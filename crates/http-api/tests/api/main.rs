@@ -22,6 +22,7 @@ mod routes;
 mod scripts;
 mod secrecy;
 mod sessions;
+mod slack;
 mod slow_bodies;
 mod socket;
 mod support;

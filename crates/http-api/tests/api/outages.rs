@@ -2,19 +2,23 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::test::TestRequest;
+use domain::ports::SlackDesk;
 use http_api::RateLimits;
 use serde_json::json;
 use testkit::builders::TEST_PASSWORD;
 
 use crate::routes::{documented_routes, furnish, sample_call};
+use crate::slack::believing;
 use crate::support::{Options, Portal, ada_request, submission};
 
 #[actix_web::test]
 async fn without_the_store_every_route_is_unavailable_but_the_one_that_tells_that_the_process_lives() {
-    let portal = Portal::new().await;
+    let slack = Some(Arc::new(believing()) as Arc<dyn SlackDesk>);
+    let portal = Portal::with(Options { slack, ..Options::default() }).await;
     furnish(&portal);
     let bearer = format!("Bearer {}", portal.token("root").await);
     portal.store.set_unavailable(true);

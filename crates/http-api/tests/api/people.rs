@@ -37,7 +37,8 @@ async fn a_created_account_logs_in_with_its_password() {
       "podId": "payments",
       "roles": [
         "developer"
-      ]
+      ],
+      "slackUserId": null
     }
     "#);
     assert_eq!(portal.get("root", &uri).await.ok(), view);
@@ -46,6 +47,25 @@ async fn a_created_account_logs_in_with_its_password() {
     let mut shouting = new_user();
     shouting["email"] = json!("NEW@Example.com");
     assert_eq!(portal.post("root", "/api/users", shouting).await.verdict(), "409 email_taken");
+}
+
+#[actix_web::test]
+async fn an_account_is_tied_to_slack_once_and_by_somebody_else() {
+    let portal = Portal::new().await;
+    let tie = async |name: &str, id: Value| {
+        portal.patch("root", &address(name), json!({ "slackUserId": id })).await
+    };
+    assert_eq!(tie("ada", json!("U0ADA")).await.ok()["slackUserId"], "U0ADA");
+    assert_eq!(portal.get("root", &address("ada")).await.ok()["slackUserId"], "U0ADA");
+    assert_eq!(tie("bob", json!("U0ADA")).await.verdict(), "409 slack_user_taken");
+    assert_eq!(tie("root", json!("U0ROOT")).await.verdict(), "403 own_account");
+    let wrong = tie("bob", json!("@bob")).await;
+    let expected = ("400 validation".to_owned(), vec!["slackUserId".to_owned()]);
+    assert_eq!((wrong.verdict(), wrong.fields()), expected);
+    let renamed = portal.patch("root", &address("ada"), json!({ "name": "Ada King" })).await;
+    assert_eq!(renamed.ok()["slackUserId"], "U0ADA", "what is not named stays");
+    assert_eq!(tie("ada", Value::Null).await.ok()["slackUserId"], Value::Null);
+    assert_eq!(tie("bob", json!("U0ADA")).await.ok()["slackUserId"], "U0ADA");
 }
 
 #[actix_web::test]

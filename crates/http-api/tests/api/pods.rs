@@ -16,7 +16,8 @@ async fn a_pod_is_added_changed_switched_off_and_back_on() {
       "description": null,
       "id": "risk",
       "managerEmail": "grace@example.com",
-      "name": "Risk"
+      "name": "Risk",
+      "slackChannel": null
     }
     "#);
     assert_eq!(portal.post("root", "/api/pods", body).await.verdict(), "409 exists");
@@ -38,6 +39,25 @@ async fn a_pod_is_added_changed_switched_off_and_back_on() {
     let actions = portal.store.audit_actions();
     let of_pods: Vec<&str> = actions.iter().map(String::as_str).filter(|a| a.starts_with("pod.")).collect();
     assert_eq!(of_pods, ["pod.create", "pod.update", "pod.update", "pod.update"]);
+}
+
+#[actix_web::test]
+async fn a_pod_is_announced_in_the_channel_that_is_named_and_no_longer_where_it_is_taken_away() {
+    let portal = Portal::new().await;
+    let new = json!({ "id": "risk", "name": "Risk", "slackChannel": "C0123456789" });
+    assert_eq!(portal.post("root", "/api/pods", new).await.ok()["slackChannel"], "C0123456789");
+    let change = async |body: Value| portal.patch("root", "/api/pods/risk", body).await;
+    assert_eq!(change(json!({ "name": "Risks" })).await.ok()["slackChannel"], "C0123456789");
+    assert_eq!(change(json!({ "slackChannel": "#risk" })).await.ok()["slackChannel"], "#risk");
+    assert_eq!(change(json!({ "slackChannel": null })).await.ok()["slackChannel"], Value::Null);
+    for wrong in [json!(""), json!("two words"), json!("x".repeat(81))] {
+        let answer = change(json!({ "slackChannel": wrong })).await;
+        assert_eq!(
+            (answer.verdict().as_str(), answer.fields()),
+            ("400 validation", vec!["slackChannel".to_owned()])
+        );
+    }
+    assert_eq!(portal.get("ada", "/api/pods/risk").await.ok()["slackChannel"], Value::Null);
 }
 
 #[actix_web::test]

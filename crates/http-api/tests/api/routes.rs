@@ -1,6 +1,7 @@
 //! Every route for every kind of caller.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use actix_web::http::{Method, header::AUTHORIZATION};
 use actix_web::test::TestRequest;
@@ -10,7 +11,8 @@ use testkit::builders::TEST_PASSWORD;
 use testkit::fakes::{SequentialIds, SequentialSecrets};
 
 use crate::form::Form;
-use crate::support::{Answer, PEOPLE, Portal, account, ada_request, submission};
+use crate::slack::Forged;
+use crate::support::{Answer, Options, PEOPLE, Portal, account, ada_request, submission};
 
 /// Method and path of every route in the description.
 pub(crate) fn documented_routes() -> Vec<(Method, String)> {
@@ -87,6 +89,8 @@ pub(crate) fn sample_call(method: &Method, path: &str) -> TestRequest {
             | "/api/queries/{id}/cancel"
             // Its form is added below.
             | "/api/scripts/upload"
+            // Slack's own words, which the portal of these calls takes for nobody's.
+            | "/api/slack/interactions"
             | "/api/instances/{id}/test"
             | "/api/instances/{id}/sync",
         )
@@ -163,7 +167,7 @@ pub(crate) fn furnish(portal: &Portal) {
 
 /// Every cell gets a portal of its own: a withdrawal or a logout must not reach the next one.
 async fn verdict(method: &Method, path: &str, caller: Option<&str>) -> Answer {
-    let portal = Portal::new().await;
+    let portal = Portal::with(Options { slack: Some(Arc::new(Forged)), ..Options::default() }).await;
     furnish(&portal);
     let token = portal.token(caller.unwrap_or("ada")).await;
     let call = sample_call(method, path);
@@ -317,6 +321,9 @@ async fn every_route_answers_every_role_as_this_table_says() {
     GET /api/scripts/{id}/status
         nobody: 401 token_missing | ada: 200 | bob: 403 not_visible | grace: 200 |
         linus: 403 not_visible | root: 200 | olga: 403 not_visible | vera: 403 not_visible
+    POST /api/slack/interactions
+        nobody: 401 slack_signature | ada: 401 slack_signature | bob: 401 slack_signature | grace: 401 slack_signature |
+        linus: 401 slack_signature | root: 401 slack_signature | olga: 401 slack_signature | vera: 401 slack_signature
     GET /api/users
         nobody: 401 token_missing | ada: 403 permission | bob: 403 permission | grace: 403 permission |
         linus: 403 permission | root: 200 | olga: 403 permission | vera: 403 permission

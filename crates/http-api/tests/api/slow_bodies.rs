@@ -8,6 +8,7 @@ use actix_web::rt::time::sleep;
 use actix_web::test::TestRequest;
 use testkit::builders::{TEST_PASSWORD, user};
 
+use crate::openapi::is_public;
 use crate::routes::{documented_routes, furnish, sample_call};
 use crate::socket::{Socket, listen};
 use crate::support::{Options, Portal, account, text};
@@ -92,7 +93,7 @@ async fn there_is_no_route_whose_caller_may_log_out_while_the_body_arrives() {
     let (address, mut seen) = (listen(&portal), 0);
     for (method, path) in documented_routes() {
         let call = sample_call(&method, &path).to_http_request();
-        if path.starts_with("/health/") || matches!(path.as_str(), "/api/auth/login" | "/api/auth/refresh") {
+        if is_public(&path) {
             continue;
         }
         let token = text(&portal.log_in("root").await["accessToken"]);

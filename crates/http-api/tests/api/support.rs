@@ -16,14 +16,15 @@ use actix_web::web::{Bytes, Data};
 use domain::ids::RequestId;
 use domain::job::WorkerId;
 use domain::ports::{
-    CredentialSource, ScriptRunner, ScriptTarget, SubmissionReviewer, TargetExecutor, TargetInspector,
+    CredentialSource, ReplayGuard, ScriptRunner, ScriptTarget, SlackDesk, SubmissionReviewer, TargetExecutor,
+    TargetInspector,
 };
 use domain::request::Request;
 use domain::services::{
     Administration, AuthSettings, Authentication, Connections, DirectoryAccess, ExecutionSettings,
-    ExecutionWorker, Requests, ScriptChecks, Scripts, Submissions,
+    ExecutionWorker, Keyring, Requests, ScriptChecks, Scripts, SlackDecisions, Submissions,
 };
-use domain::target::{CredentialSourceKind, Engine};
+use domain::target::{CredentialSourceKind, Engine, ReferenceRules};
 use domain::user::User;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -111,6 +112,10 @@ pub(crate) struct Options {
     pub(crate) shell: Option<Arc<FakeReviewer>>,
     pub(crate) cors: AllowedOrigins,
     pub(crate) body_time_limit: Duration,
+    /// Slack as the portal meets it; without it nobody decides there.
+    pub(crate) slack: Option<Arc<dyn SlackDesk>>,
+    /// Who remembers the calls that were taken, if not the store.
+    pub(crate) replays: Option<Arc<dyn ReplayGuard>>,
 }
 
 impl Default for Options {
@@ -124,6 +129,8 @@ impl Default for Options {
             shell: None,
             cors: AllowedOrigins::default(),
             body_time_limit: http_api::BODY_TIME_LIMIT,
+            slack: None,
+            replays: None,
         }
     }
 }
@@ -338,6 +345,23 @@ fn api(
     if let Some(shell) = &options.shell {
         reviewers.insert(Engine::Mongodb, shell.clone());
     }
+    let requests = Requests {
+        requests: store.request_store(),
+        directory: store.directory(),
+        results: store.result_store(),
+        logs: store.script_logs(clock.clone()),
+        changes: store.change_feed(),
+        clock: clock.clone(),
+        require_digest: options.require_digest,
+    };
+    let slack = options.slack.clone().map(|desk| SlackDecisions {
+        requests: requests.clone(),
+        desk,
+        people: store.slack_people(),
+        users: store.user_store(),
+        replays: options.replays.clone().unwrap_or_else(|| store.replay_guard()),
+        clock: clock.clone(),
+    });
     let settings = ApiSettings {
         authentication: Authentication {
             users: store.user_store(),
@@ -359,28 +383,29 @@ fn api(
             clock: clock.clone(),
             ids: Arc::new(SequentialIds::new()),
         },
-        requests: Requests {
-            requests: store.request_store(),
-            results: store.result_store(),
-            logs: store.script_logs(clock.clone()),
-            changes: store.change_feed(),
-            clock: clock.clone(),
-            require_digest: options.require_digest,
-        },
+        requests,
         directory: DirectoryAccess { directory: store.directory() },
         administration: Administration {
             users: store.user_store(),
             directory: store.directory(),
             passwords: Arc::new(PlainPasswords),
+            references: references(),
             clock: clock.clone(),
             ids: Arc::new(SequentialIds::new()),
         },
         connections,
+        slack,
         rate_limits: options.rate_limits,
         cors: options.cors.clone(),
         body_time_limit: options.body_time_limit,
     };
     Api::new(settings, store.health(), ids)
+}
+
+/// What targets may name here; nothing is sealed.
+fn references() -> ReferenceRules {
+    let prefixes = || vec!["TARGET_".to_owned(), "prod/".to_owned()];
+    ReferenceRules::new([(CredentialSourceKind::Env, prefixes()), (CredentialSourceKind::Aws, prefixes())])
 }
 
 fn connections(
@@ -392,7 +417,7 @@ fn connections(
     let inspector: Arc<dyn TargetInspector> = inspector.clone();
     Connections {
         directory: store.directory(),
-        credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
+        credentials: Keyring::from_iter([credentials]),
         inspectors: HashMap::from([(Engine::Postgresql, inspector)]),
         audit: store.audit_log(),
         clock: clock.clone(),
@@ -417,7 +442,7 @@ fn worker(
         results: store.result_store(),
         scripts: None,
         executors: HashMap::from([(Engine::Postgresql, executor)]),
-        credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
+        credentials: Keyring::from_iter([credentials]),
         changes: store.change_feed(),
         clock: clock.clone(),
         worker: WorkerId("test:1:1".to_owned()),

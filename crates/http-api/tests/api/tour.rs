@@ -484,7 +484,8 @@ async fn everybody_sees_the_active_pods() {
       "description": null,
       "id": "closed",
       "managerEmail": null,
-      "name": "Team closed"
+      "name": "Team closed",
+      "slackChannel": null
     }
     "#);
 }

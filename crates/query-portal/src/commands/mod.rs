@@ -1,5 +1,6 @@
 //! What an operator does at the command line. Access to the configuration is the authority.
 
+mod credentials;
 mod health;
 mod password;
 mod pods;
@@ -10,6 +11,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 
+pub(crate) use credentials::credential;
 pub(crate) use health::health;
 pub(crate) use pods::pod;
 pub(crate) use targets::target;

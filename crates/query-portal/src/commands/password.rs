@@ -8,9 +8,14 @@ use domain::text::NewPassword;
 use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) async fn ask(from_stdin: bool) -> anyhow::Result<NewPassword> {
-    let read = move || if from_stdin { first_line() } else { prompt() };
-    let password = tokio::task::spawn_blocking(read).await.context("the password could not be read")??;
+    let password = ask_foreign(from_stdin).await?;
     NewPassword::parse(password).map_err(|error| anyhow::anyhow!("the password {error}"))
+}
+
+/// A password that somebody else has chosen, whatever it looks like.
+pub(crate) async fn ask_foreign(from_stdin: bool) -> anyhow::Result<SecretString> {
+    let read = move || if from_stdin { first_line() } else { prompt() };
+    tokio::task::spawn_blocking(read).await.context("the password could not be read")?
 }
 
 fn first_line() -> anyhow::Result<SecretString> {

@@ -15,7 +15,7 @@ use crate::wiring::administration;
 pub(crate) async fn pod(config: &Config, command: PodCommand) -> anyhow::Result<()> {
     let administration = administration(config)?;
     match command {
-        PodCommand::Add { id, name, manager_email, description } => {
+        PodCommand::Add { id, name, manager_email, description, slack_channel } => {
             let pod = Pod {
                 id: PodId::parse(&id).context("--id")?,
                 name: DisplayName::parse(&name).context("--name")?,
@@ -25,6 +25,7 @@ pub(crate) async fn pod(config: &Config, command: PodCommand) -> anyhow::Result<
                     .transpose()
                     .context("--manager-email")?,
                 description,
+                slack_channel,
                 active: true,
             };
             administration.add_pod(&Authority::Operator, &pod, Origin::cli()).await?;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use domain::ids::{InstanceId, PodId};
 use domain::services::{Authority, NewTarget};
 use domain::target::{
-    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, MongoAddress, Target, TargetChange, TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, MongoAddress, SlackResults, Target,
+    TargetChange, TlsMode,
 };
 use domain::text::{DatabaseName, DisplayName};
 use domain::user::Origin;
@@ -107,20 +108,18 @@ fn new_target(args: TargetAdd) -> anyhow::Result<NewTarget> {
         approvals_needed: args.approvals,
         approval_ttl: Duration::from_hours(args.approval_ttl),
         pods: parse_all(&args.pods, "--pod", PodId::parse)?,
+        slack_results: SlackResults::parse(&args.slack_results)
+            .context("--slack-results must be preview, counts or none")?,
+        slack_decisions: !args.no_slack_decisions,
     };
     Ok(NewTarget { target, databases: parse_all(&args.databases, "--database", DatabaseName::parse)? })
 }
 
 fn parse_credentials(text: &str) -> anyhow::Result<CredentialRef> {
     let (source, reference) = text.split_once(':').context("--credentials must be SOURCE:REFERENCE")?;
-    match CredentialSourceKind::parse(source) {
-        Some(source @ CredentialSourceKind::Env) => {
-            Ok(CredentialRef { source, reference: reference.to_owned() })
-        }
-        Some(CredentialSourceKind::Aws | CredentialSourceKind::Sealed) | None => {
-            bail!("--credentials: this version knows the source env only, for example env:TARGET_SHOP")
-        }
-    }
+    let source = CredentialSourceKind::parse(source)
+        .context("--credentials: the source must be env, aws or sealed, for example env:TARGET_SHOP")?;
+    Ok(CredentialRef { source, reference: reference.to_owned() })
 }
 
 fn parse_all<T, E>(

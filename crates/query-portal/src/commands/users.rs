@@ -70,9 +70,13 @@ async fn update(administration: &Administration, args: UserUpdateArgs) -> anyhow
         pod,
         roles: (!args.roles.is_empty()).then_some(args.roles),
         active,
+        slack_user_id: args.slack_user_id.map(Some).or(args.no_slack_user.then_some(None)),
     };
-    if change.name.is_none() && change.pod.is_none() && change.roles.is_none() && change.active.is_none() {
-        bail!("nothing to change: name --name, --role, --pod, --no-pod, --activate or --deactivate");
+    if change == AccountChange::default() {
+        bail!(
+            "nothing to change: name --name, --role, --pod, --no-pod, --activate, --deactivate, --slack-user-id or \
+             --no-slack-user"
+        );
     }
     administration.change_user(&Authority::Operator, user.id, change, Origin::cli()).await?;
     say(&format!("updated {}", user.email))

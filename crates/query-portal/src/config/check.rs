@@ -1,11 +1,17 @@
 //! What is wrong with settings that could be read.
 
 use pg_tls::{Authorities, Check};
+use secrecy::ExposeSecret as _;
+use secrets::SealingKeys;
+use url::Url;
 
-use super::Config;
+use super::settings::{Config, Secrets, Slack};
 
 /// In seconds. Nobody means more, and times in the far future cannot be computed with.
 const TEN_YEARS: u64 = 315_360_000;
+
+/// In seconds.
+const A_DAY: u64 = 86_400;
 
 /// In minutes.
 const A_YEAR: u64 = 525_600;
@@ -40,6 +46,7 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
         ),
         ((64..=16_384).contains(&script.memory_mib), "script.memory_mib must be from 64 to 16384"),
         ((1..=1_000_000).contains(&script.max_calls), "script.max_calls must be from 1 to 1000000"),
+        (config.secrets.cache_seconds <= A_DAY, "secrets.cache_seconds must be at most 86400"),
         (config.sync.every_minutes <= A_YEAR, "sync.every_minutes must be at most 525600"),
     ];
     let mut mistakes: Vec<String> =
@@ -58,6 +65,20 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
     }
     mistakes.extend(authorities(config));
     mistakes.extend(config.cors().err().map(|error| error.to_string()));
+    mistakes.extend(sealed(&config.secrets));
+    mistakes.extend(slack(&config.slack));
+    if !config.secrets.aws_endpoint_url.is_empty()
+        && let Err(error) = super::safe_url(&config.secrets.aws_endpoint_url)
+    {
+        mistakes.push(format!("secrets.aws_endpoint_url: {error}"));
+    }
+    for (key, prefixes) in
+        [("aws_prefixes", &config.secrets.aws_prefixes), ("sealed_prefixes", &config.secrets.sealed_prefixes)]
+    {
+        if prefixes.iter().any(String::is_empty) {
+            mistakes.push(format!("secrets.{key} must not hold empty texts: they would admit everything"));
+        }
+    }
     if config.secrets.env_prefixes.iter().any(|prefix| reaches_own_variables(prefix)) {
         mistakes.push(format!(
             "secrets.env_prefixes must not be empty texts, nor reach the portal's own variables ({}*)",
@@ -78,6 +99,50 @@ fn authorities(config: &Config) -> Vec<String> {
         .filter_map(|file| pg_tls::connector(&Check::Authority(vec![file])).err())
         .map(|error| format!("targets.tls_authorities: {error}"))
         .collect()
+}
+
+/// Keys without prefixes seal nothing and harm nobody.
+fn sealed(secrets: &Secrets) -> Option<String> {
+    match &secrets.sealed_keys {
+        Some(keys) => SealingKeys::parse(keys).err().map(|error| format!("secrets.sealed_keys: {error}")),
+        // What is wrong with the prefixes is told already.
+        None if secrets.sealed_prefixes.iter().any(String::is_empty)
+            || secrets.sealed_prefixes.is_empty() =>
+        {
+            None
+        }
+        None => Some("secrets.sealed_keys must be set where secrets.sealed_prefixes is".to_owned()),
+    }
+}
+
+fn slack(slack: &Slack) -> Vec<String> {
+    let mut mistakes = vec![];
+    match (&slack.bot_token, &slack.signing_secret) {
+        (Some(_), Some(_)) | (None, None) => {}
+        (Some(_), None) => {
+            mistakes.push("slack.signing_secret must be set where slack.bot_token is".to_owned());
+        }
+        (None, Some(_)) => {
+            mistakes.push("slack.bot_token must be set where slack.signing_secret is".to_owned());
+        }
+    }
+    for (key, secret) in [("bot_token", &slack.bot_token), ("signing_secret", &slack.signing_secret)] {
+        if secret.as_ref().is_some_and(|secret| secret.expose_secret().trim().is_empty()) {
+            mistakes.push(format!("slack.{key} must not be empty"));
+        }
+    }
+    if let Err(error) = super::safe_url(&slack.api_url) {
+        mistakes.push(format!("slack.api_url: {error}"));
+    }
+    let is_page = |link: &str| Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
+    let link = &slack.request_link;
+    let fits = link.is_empty() || (is_page(link) && link.contains("{id}"));
+    if !fits {
+        let example = "https://portal.example.com/requests/{id}";
+        mistakes
+            .push(format!("slack.request_link must be the URL of a page with {{id}} in it, as {example}"));
+    }
+    mistakes
 }
 
 /// A reference that begins with this prefix could name a variable with a secret of the portal itself.

@@ -6,7 +6,9 @@ use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::ports::{DirectoryError, UserError};
 use domain::services::{Administration, AdministrationError, Authority, NewAccount, NewTarget};
-use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, SlackResults, Target, TlsMode,
+};
 use domain::text::{DatabaseName, DisplayName, Email, NewPassword};
 use domain::user::{Origin, roles};
 use secrecy::SecretString;
@@ -57,6 +59,7 @@ pub(super) async fn register(config: &Config, state: &DemoState, ports: Ports) -
             name: DisplayName::parse(name)?,
             manager_email: None,
             description: None,
+            slack_channel: None,
             active: true,
         };
         unless_there(administration.add_pod(&operator, &pod, Origin::cli()).await)?;
@@ -165,6 +168,8 @@ impl Sample {
                 approvals_needed: 1,
                 approval_ttl: Duration::from_hours(72),
                 pods: pods.iter().map(|pod| PodId::parse(pod)).collect::<Result<_, _>>()?,
+                slack_results: SlackResults::default(),
+                slack_decisions: true,
             },
             databases: vec![DatabaseName::parse(id)?],
         })

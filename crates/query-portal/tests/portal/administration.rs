@@ -61,7 +61,7 @@ async fn what_an_admin_sets_up_by_http_works_and_a_moved_connection_works_only_o
     let database = json!(installation.database());
     assert!(synced["added"].as_array().is_some_and(|added| added.contains(&database)), "{synced}");
 
-    let working = installation.serve().await;
+    let mut working = installation.serve().await;
     let (dev, boss) = (asked.login("risk-dev").await, asked.login("risk-boss").await);
     let done = run(&installation, &dev, &boss).await;
     assert_eq!(done["status"], "completed", "{done}");
@@ -141,10 +141,7 @@ async fn a_deactivated_person_and_old_passwords_are_out_at_once_in_every_process
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_is_on_the_trail_with_what_was_before_and_no_secret_is_anywhere() {
     let installation = Installation::new().await;
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let server = installation
-        .serve_logging(&[("QUERY_PORTAL_LOG__LEVEL", "debug")], log.reopen().unwrap().into())
-        .await;
+    let mut server = installation.serve_with(&[("QUERY_PORTAL_LOG__LEVEL", "debug")]).await;
     let admin = server.login("admin").await;
     let mut answers = furnish(&installation, &admin).await;
     let user = format!("/api/users/{}", answers[1]["id"].as_str().unwrap());
@@ -203,7 +200,7 @@ async fn every_step_is_on_the_trail_with_what_was_before_and_no_secret_is_anywhe
     let entries =
         installation.portal_value("SELECT string_agg(to_jsonb(a)::text, ' ') FROM audit_logs a").await;
     server.terminate();
-    let log = std::fs::read_to_string(log.path()).unwrap();
+    let log = server.log();
     assert!(log.contains("credentials could not be fetched"), "{log}");
     let answers = json!(answers).to_string();
     for (place, text) in [("an answer", &answers), ("the trail", &entries), ("the log", &log)] {

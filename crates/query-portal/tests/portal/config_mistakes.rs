@@ -5,7 +5,7 @@ use std::fs;
 use super::harness::bare_command;
 
 /// Each line has a mistake; the key that has to be named follows.
-const MISTAKES: [(&str, &str, &str); 35] = [
+const MISTAKES: [(&str, &str, &str); 46] = [
     ("server", "listen = 'localhost'", "server.listen"),
     ("server", "workers = 0", "server.workers"),
     ("server", "lissten = '127.0.0.1:8080'", "server.lissten"),
@@ -34,6 +34,17 @@ const MISTAKES: [(&str, &str, &str); 35] = [
     ("script", "require_full_isolation = 1", "script.require_full_isolation"),
     ("secrets", "env_prefixes = ['TARGET_', '']", "secrets.env_prefixes"),
     ("secrets", "env_prefix = 'TARGET_'", "secrets.env_prefix:"),
+    ("secrets", "aws_prefixes = ['']", "secrets.aws_prefixes"),
+    ("secrets", "aws_region = 7", "secrets.aws_region"),
+    ("secrets", "aws_endpoint_url = 'http://secrets.internal'", "secrets.aws_endpoint_url"),
+    ("secrets", "sealed_prefixes = ['a', '']", "secrets.sealed_prefixes"),
+    ("secrets", "sealed_keys = '2026:hunter2'", "secrets.sealed_keys"),
+    ("secrets", "cache_seconds = 86401", "secrets.cache_seconds"),
+    ("slack", "bot_token = 'hunter2'", "slack.signing_secret"),
+    ("slack", "api_url = 'http://slack.example/api'", "slack.api_url"),
+    ("slack", "default_channel = 1", "slack.default_channel"),
+    ("slack", "request_link = 'https://portal.example.com'", "slack.request_link"),
+    ("slack", "token = 'hunter2'", "slack.token"),
     ("targets", "tls_authorities = ['system', '/no/such/ca.pem']", "targets.tls_authorities"),
     ("sync", "every_minutes = 525601", "sync.every_minutes"),
     ("rate_limit", "per_second = 0", "rate_limit.per_second"),

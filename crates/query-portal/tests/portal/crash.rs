@@ -38,7 +38,7 @@ async fn a_killed_server_leaves_no_request_executing_and_nothing_runs_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_server_finishes_what_runs() {
     let installation = Installation::new().await;
-    let (stopping, staying) = (
+    let (mut stopping, staying) = (
         installation.serve().await,
         installation.serve_with(&[("QUERY_PORTAL_EXECUTION__CONCURRENCY", "0")]).await,
     );
@@ -58,7 +58,7 @@ async fn a_stopping_server_finishes_what_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_server_cancels_what_outlasts_the_draining() {
     let installation = Installation::new().await;
-    let stopping = installation.serve_with(&[("QUERY_PORTAL_EXECUTION__DRAIN_SECONDS", "1")]).await;
+    let mut stopping = installation.serve_with(&[("QUERY_PORTAL_EXECUTION__DRAIN_SECONDS", "1")]).await;
     let staying = installation.serve_with(&[("QUERY_PORTAL_EXECUTION__CONCURRENCY", "0")]).await;
     let (dev, manager) = (staying.login("dev").await, staying.login("manager").await);
     let id = dev.submit(&installation, "INSERT INTO hits (note) SELECT 'cut' FROM pg_sleep(20)").await;

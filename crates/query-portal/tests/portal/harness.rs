@@ -10,8 +10,14 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 
+use crate::secrecy;
+
 pub(crate) const PASSWORD: &str = "a password for tests";
 pub(crate) const TARGET_PASSWORD: &str = "the-targets-own-secret";
+pub(crate) const WRONG_PASSWORD: &str = "not-the-password-of-the-target";
+pub(crate) const OWNER_PASSWORD: &str = "the-owners-own-secret";
+pub(crate) const SERVER_PASSWORD: &str = "the-servers-own-secret";
+pub(crate) const SIGNING_KEY: &str = "a signing key for tests, long enough to be accepted";
 const BINARY: &str = env!("CARGO_BIN_EXE_query-portal");
 
 /// The binary without a single variable of ours.
@@ -56,8 +62,8 @@ impl Installation {
         execute(
             portal_admin,
             &[
-                format!("CREATE ROLE {name}_owner LOGIN PASSWORD 'owner'"),
-                format!("CREATE ROLE {name}_server LOGIN PASSWORD 'server'"),
+                format!("CREATE ROLE {name}_owner LOGIN PASSWORD '{OWNER_PASSWORD}'"),
+                format!("CREATE ROLE {name}_server LOGIN PASSWORD '{SERVER_PASSWORD}'"),
                 format!("CREATE DATABASE {name}_portal OWNER {name}_owner"),
             ],
         )
@@ -80,12 +86,9 @@ impl Installation {
         )
         .await;
         let variables = [
-            ("QUERY_PORTAL_DATABASE__URL", as_user(&portal, &format!("{name}_server"), "server")),
-            ("QUERY_PORTAL_DATABASE__OWNER_URL", as_user(&portal, &format!("{name}_owner"), "owner")),
-            (
-                "QUERY_PORTAL_AUTH__SIGNING_KEY",
-                "a signing key for tests, long enough to be accepted".to_owned(),
-            ),
+            ("QUERY_PORTAL_DATABASE__URL", as_user(&portal, &format!("{name}_server"), SERVER_PASSWORD)),
+            ("QUERY_PORTAL_DATABASE__OWNER_URL", as_user(&portal, &format!("{name}_owner"), OWNER_PASSWORD)),
+            ("QUERY_PORTAL_AUTH__SIGNING_KEY", SIGNING_KEY.to_owned()),
             ("QUERY_PORTAL_AUTH__BCRYPT_COST", "10".to_owned()),
             ("QUERY_PORTAL_RATE_LIMIT__PER_SECOND", "100000".to_owned()),
             ("QUERY_PORTAL_RATE_LIMIT__LOGINS_PER_MINUTE", "100000".to_owned()),
@@ -97,7 +100,7 @@ impl Installation {
             ("TARGET_SHOP_USERNAME", format!("{name}_target")),
             ("TARGET_SHOP_PASSWORD", TARGET_PASSWORD.to_owned()),
             ("TARGET_WRONG_USERNAME", format!("{name}_target")),
-            ("TARGET_WRONG_PASSWORD", "not-the-password-of-the-target".to_owned()),
+            ("TARGET_WRONG_PASSWORD", WRONG_PASSWORD.to_owned()),
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let installation = Self { name, admin_url: portal_admin.to_owned(), target_url: target, variables };
@@ -153,6 +156,11 @@ impl Installation {
         format!("{}_shop", self.name)
     }
 
+    /// One more variable for everything that is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Runs a command that has to succeed.
     pub(crate) fn run(&self, args: &[&str]) -> String {
         self.run_with_input(args, "")
@@ -175,7 +183,11 @@ impl Installation {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+        let output = child.wait_with_output().unwrap();
+        for (place, text) in [("standard output", &output.stdout), ("standard error", &output.stderr)] {
+            secrecy::assert_silent(place, &String::from_utf8_lossy(text));
+        }
+        output
     }
 
     /// The binary with this installation's configuration and nothing else of ours.
@@ -190,16 +202,12 @@ impl Installation {
     }
 
     pub(crate) async fn serve_with(&self, more: &[(&str, &str)]) -> Server {
-        self.serve_logging(more, Stdio::null()).await
-    }
-
-    /// Serves with its log going to a file or to nowhere.
-    pub(crate) async fn serve_logging(&self, more: &[(&str, &str)], log: Stdio) -> Server {
         let port = dev_stack::free_port().unwrap();
+        let log = tempfile::NamedTempFile::new().unwrap();
         let mut command = self.command();
         command.env("QUERY_PORTAL_SERVER__LISTEN", format!("127.0.0.1:{port}")).envs(more.iter().copied());
-        let child = command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().unwrap();
-        let server = Server { child, url: format!("http://127.0.0.1:{port}"), client: Client::new() };
+        let child = command.arg("serve").stdin(Stdio::null()).stderr(log.reopen().unwrap()).spawn().unwrap();
+        let server = Server { child, log, url: format!("http://127.0.0.1:{port}"), client: Client::new() };
         server.wait_until_ready().await;
         server
     }
@@ -230,6 +238,16 @@ impl Installation {
     }
 }
 
+/// With the test ends its data: none of it may hold a credential.
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let url = database(&self.admin_url, &format!("{}_portal", self.name));
+            secrecy::assert_database_is_silent(url);
+        }
+    }
+}
+
 pub(crate) fn email(user: &str) -> String {
     format!("{user}@test.example")
 }
@@ -237,6 +255,7 @@ pub(crate) fn email(user: &str) -> String {
 /// A running portal process, killed with the test.
 pub(crate) struct Server {
     child: Child,
+    log: tempfile::NamedTempFile,
     pub(crate) url: String,
     client: Client,
 }
@@ -246,6 +265,7 @@ impl Drop for Server {
         // It may have been killed by the test already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        secrecy::assert_silent("the log", &self.log());
     }
 }
 
@@ -258,6 +278,11 @@ impl Server {
         .await;
     }
 
+    /// What it has logged until now.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+
     /// The process id, for looking at the process from outside.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -268,7 +293,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
+    pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         self.child.wait().unwrap()
@@ -352,7 +377,9 @@ impl Person {
         let url = format!("{}{path}", self.url);
         let answer = self.client.get(url).bearer_auth(&self.access_token).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
-        answer.text().await.unwrap()
+        let text = answer.text().await.unwrap();
+        secrecy::assert_silent("an answer", &text);
+        text
     }
 
     /// POST without a body.
@@ -399,6 +426,7 @@ impl Person {
 async fn read(answer: Response) -> (StatusCode, Value) {
     let status = answer.status();
     let text = answer.text().await.unwrap();
+    secrecy::assert_silent("an answer", &text);
     let body = if text.is_empty() {
         Value::Null
     } else {
@@ -426,7 +454,7 @@ pub(crate) async fn execute(url: &str, statements: &[String]) {
     driving.await.unwrap().unwrap();
 }
 
-async fn single_value(url: &str, sql: &str) -> String {
+pub(crate) async fn single_value(url: &str, sql: &str) -> String {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     let driving = tokio::spawn(connection);
     let value = client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0);

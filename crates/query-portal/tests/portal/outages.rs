@@ -52,7 +52,7 @@ async fn without_its_database_the_portal_answers_503_and_works_again_without_a_r
         dev.get("/api/queries").await.0 == StatusCode::OK && server.health("ready").await == StatusCode::OK
     })
     .await;
-    drop(server);
+    drop((server, installation));
     tokio::task::spawn_blocking(move || again.stop().unwrap()).await.unwrap();
 }
 
@@ -64,7 +64,11 @@ async fn an_unreachable_target_fails_the_request_with_a_sentence_and_no_credenti
     let port = crate::harness::port_of(&installation.target_url);
     installation.add_target("locked", &port, "env:TARGET_WRONG", &[]);
     installation.add_target("unset", &port, "env:TARGET_NOBODY", &[]);
-    installation.add_target("foreign", &port, "env:QUERY_PORTAL_DATABASE", &[]);
+    installation.add_target("foreign", &port, "env:TARGET_SHOP", &[]);
+    // Nobody can enter such a reference; the portal does not fetch it either.
+    let foreign =
+        "UPDATE database_instances SET credential_reference = 'QUERY_PORTAL_DATABASE' WHERE id = 'foreign'";
+    installation.change_portal(foreign).await;
     let server = installation.serve().await;
     let (dev, manager) = (server.login("dev").await, server.login("manager").await);
     for (target, kind) in [

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use crate::database::TestDatabase;
+use domain::auth::TokenHash;
 use domain::job::WorkerId;
 use domain::pod::Pod;
 use domain::ports::{
-    AuditLog, Directory, ExecutionClaim, Health, JobQueue, RequestStore, ScriptLogs, UserStore, UserUpdate,
+    AuditLog, Deliveries, Directory, ExecutionClaim, Health, JobQueue, ReplayGuard, RequestStore, ScriptLogs,
+    SealedCredential, SealedStore, SlackMessage, UserStore, UserUpdate,
 };
 use domain::script::LogLimit;
 use domain::target::{SyncAttempt, SyncOutcome, Target, TargetDatabase};
 use secrecy::ExposeSecret;
-use store_postgres::{MigrateError, PgAuditLog, PgHealth, PgScriptLogs, PgStore, StoreConfig, migrate};
+use store_postgres::{
+    MigrateError, PgAuditLog, PgDeliveries, PgHealth, PgReplayGuard, PgScriptLogs, PgSealedStore, PgStore,
+    StoreConfig, migrate,
+};
 use testkit::builders::{at, console_line, database, database_name, pod, request, target, user};
 use testkit::fakes::FakeClock;
 use tokio_postgres::{Client, NoTls};
@@ -128,6 +133,35 @@ async fn writes_a_log(process: &Process, store: PgStore) {
     assert_eq!(logs.count(script.id).await.unwrap().console, 1);
 }
 
+/// What Slack and the sealed credentials need.
+async fn tells_and_seals(process: &Process, store: PgStore) {
+    let job =
+        process.jobs.claim_notification(&WorkerId("host:1:1".to_owned()), at(20), at(80)).await.unwrap();
+    let job = job.expect("a submission is to be told");
+    let deliveries = PgDeliveries::new(store.clone());
+    deliveries.begin(&job, "#payments", at(20)).await.unwrap();
+    let message = SlackMessage { channel: "C0PAYMENTS".to_owned(), ts: "1.1".to_owned() };
+    deliveries.sent(job.lease.job, &message, at(21)).await.unwrap();
+    assert_eq!(deliveries.channel_message(job.request).await.unwrap(), Some(message));
+    let guard = PgReplayGuard::new(store.clone());
+    for call in ["one", "two"] {
+        assert!(guard.first_time(&TokenHash::of(call), at(20), at(30)).await.unwrap());
+    }
+    let sealed = PgSealedStore::new(store);
+    let first = SealedCredential {
+        reference: "shop".to_owned(),
+        key_id: "one".to_owned(),
+        nonce: vec![1],
+        ciphertext: vec![2],
+        sealed_at: at(20),
+    };
+    let second = SealedCredential { key_id: "two".to_owned(), ..first.clone() };
+    let audit = entry("credential.seal");
+    assert!(sealed.put(None, &first, &audit).await.unwrap());
+    assert!(sealed.put(Some(&first), &second, &audit).await.unwrap());
+    assert!(sealed.remove("shop", &audit).await.unwrap());
+}
+
 #[tokio::test]
 async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
     let world = World::peopled().await;
@@ -139,7 +173,8 @@ async fn the_servers_role_works_with_the_store_and_cannot_touch_the_trail() {
     let store = PgStore::connect(&role.config).unwrap();
     PgHealth::new(store.clone()).check().await.unwrap();
     let process = world.process_on(store.clone());
-    writes_a_log(&process, store).await;
+    writes_a_log(&process, store.clone()).await;
+    tells_and_seals(&process, store).await;
     let pending = process.submit(request()).await;
     process.requests.commit(&applied(&pending, approval(&pending))).await.unwrap();
     administers(&process).await;

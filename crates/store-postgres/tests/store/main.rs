@@ -12,4 +12,5 @@ mod migrations;
 mod news;
 mod races;
 mod rows;
+mod telling;
 mod world;

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::database::TestDatabase;
+use crate::world::World;
 use domain::ports::{Health, StoreError};
 use domain::user::roles;
 use store_postgres::{PgHealth, migrate, pending_migrations, revert_all};
+use testkit::builders::request;
 
 /// Type and nullability by table and column.
 type Columns = BTreeMap<(String, String), (String, bool)>;
@@ -82,7 +84,7 @@ async fn objects_of(database: &TestDatabase) -> BTreeSet<String> {
 async fn the_code_and_the_database_agree_after_all_migrations_went_up_down_and_up() {
     let database = TestDatabase::empty().await;
     let report = migrate(&database.url(), None).await.unwrap();
-    assert_eq!(report.applied.len(), 10, "{report:?}");
+    assert_eq!(report.applied.len(), 11, "{report:?}");
     let (columns, objects) = (columns_of(&database).await, objects_of(&database).await);
     assert_eq!(columns, declared());
 
@@ -93,6 +95,28 @@ async fn the_code_and_the_database_agree_after_all_migrations_went_up_down_and_u
     assert_eq!(migrate(&database.url(), None).await.unwrap(), report);
     assert_eq!(columns_of(&database).await, columns);
     assert_eq!(objects_of(&database).await, objects);
+}
+
+#[tokio::test]
+async fn rows_of_the_version_before_slack_survive_it_and_the_way_back() {
+    let world = World::peopled().await;
+    world.process().submit(request()).await;
+    let client = world.database.client().await;
+    let down = include_str!("../../../../migrations/0011_slack_and_sealed/down.sql");
+    client.batch_execute(down).await.unwrap();
+    let sent = "INSERT INTO slack_notifications (request_id, notification_type, channel_type, recipient, status, created_at) \
+                SELECT id, 'submitted', unnest(ARRAY['channel', 'dm']), 'somebody', 'pending', now() FROM query_requests";
+    client.batch_execute(sent).await.unwrap();
+    client.batch_execute(include_str!("../../../../migrations/0011_slack_and_sealed/up.sql")).await.unwrap();
+    let kept = "SELECT (SELECT count(*) FROM slack_notifications WHERE job_id IS NULL), \
+                (SELECT count(*) FROM database_instances WHERE slack_results = 'preview' AND slack_decisions)";
+    let kept = client.query_one(kept, &[]).await.unwrap();
+    assert_eq!((kept.get::<_, i64>(0), kept.get::<_, i64>(1)), (2, 1));
+    let about = "INSERT INTO audit_logs (action, entity_type, entity_id, channel, created_at) \
+                 VALUES ('credential.seal', 'credential', 'shop', 'cli', now())";
+    client.batch_execute(about).await.unwrap();
+    client.batch_execute(down).await.expect("what is on the trail does not hold it up");
+    client.batch_execute(about).await.expect_err("but nothing is added to it");
 }
 
 #[tokio::test]
@@ -109,7 +133,7 @@ async fn of_several_migrations_at_once_one_does_the_work() {
     let (one, two, three) = tokio::join!(migrate(&url, None), migrate(&url, None), migrate(&url, None));
     let mut applied = [one, two, three].map(|report| report.unwrap().applied.len());
     applied.sort_unstable();
-    assert_eq!(applied, [0, 0, 10]);
+    assert_eq!(applied, [0, 0, 11]);
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ async fn impossible_values_are_refused_by_the_tables() {
         "UPDATE pods SET id = 'No Slug'",
         "UPDATE database_instances SET tls_mode = 'perhaps'",
         "UPDATE roles SET permissions = '{}'",
+        "UPDATE database_instances SET slack_results = 'everything'",
+        "INSERT INTO slack_calls (signature_hash, received_at) VALUES ('v0=', now())",
     ];
     for statement in refused {
         let error = client.batch_execute(statement).await.expect_err(statement);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::database::TestDatabase;
 use async_trait::async_trait;
 use domain::audit::{AuditEntry, Entity, EntityKind};
-use domain::ids::{InstanceId, PodId, RequestId, UserId};
+use domain::ids::{InstanceId, JobId, PodId, RequestId, UserId};
+use domain::job::Audience;
 use domain::lifecycle::{self, Transition};
 use domain::ports::{Directory, IdGenerator, RequestStore, UserStore};
 use domain::request::{Effect, Event, NotificationKind, Request};
@@ -13,11 +14,11 @@ use domain::target::Target;
 use domain::text::DatabaseName;
 use domain::user::{Origin, roles};
 use store_postgres::{
-    PgAuditLog, PgChangeFeed, PgDirectory, PgHealth, PgJobQueue, PgRequestStore, PgResultStore, PgScriptLogs,
-    PgSessionStore, PgStore, PgUserStore,
+    PgAuditLog, PgChangeFeed, PgDeliveries, PgDirectory, PgHealth, PgJobQueue, PgReplayGuard, PgRequestStore,
+    PgResultStore, PgScriptLogs, PgSealedStore, PgSessionStore, PgSlackPeople, PgStore, PgUserStore,
 };
 use testkit::builders::{RequestBuilder, approver, at, database, pod, target, user};
-use testkit::contract::{AuditRow, StoreProbe, Stores};
+use testkit::contract::{AuditRow, DeliveryNote, StoreProbe, Stores};
 use testkit::fakes::{FakeClock, SequentialIds};
 
 /// One database, and the ids that everything on it shares.
@@ -124,6 +125,10 @@ pub(crate) async fn stores() -> Stores {
         logs: Arc::new(PgScriptLogs::new(store.clone(), Arc::new(FakeClock::new()))),
         audit: Arc::new(PgAuditLog::new(store.clone())),
         changes: Arc::new(PgChangeFeed::start(&database.config()).unwrap()),
+        deliveries: Arc::new(PgDeliveries::new(store.clone())),
+        slack_people: Arc::new(PgSlackPeople::new(store.clone())),
+        replay_guard: Arc::new(PgReplayGuard::new(store.clone())),
+        sealed: Arc::new(PgSealedStore::new(store.clone())),
         health: Arc::new(PgHealth::new(store)),
         probe: Arc::new(Probe(database)),
     }
@@ -165,7 +170,8 @@ impl StoreProbe for Probe {
                  tls_mode = $7, credential_source = $8, credential_reference = $9, connection_revision = $10, \
                  bound_revision = $11, is_active = $12, read_only = $13, allow_privileged_role = $14, \
                  search_path = $15, timeout_ms = $16, lock_timeout_ms = $17, max_rows = $18, max_bytes = $19, \
-                 approvals_needed = $20, approval_ttl_ms = $21 WHERE id = $1",
+                 approvals_needed = $20, approval_ttl_ms = $21, slack_results = $22, slack_decisions = $23 \
+                 WHERE id = $1",
                 &[
                     &target.id.as_str(),
                     &target.name.as_str(),
@@ -188,6 +194,8 @@ impl StoreProbe for Probe {
                     &i64::try_from(target.limits.max_bytes).unwrap(),
                     &i32::from(target.approvals_needed),
                     &i64::try_from(target.approval_ttl.as_millis()).unwrap(),
+                    &target.slack_results.as_str(),
+                    &target.slack_decisions,
                 ],
             )
             .await
@@ -226,5 +234,26 @@ impl StoreProbe for Probe {
     async fn idempotency_keys(&self) -> usize {
         let count = self.0.client().await.query_one("SELECT count(*) FROM idempotency_keys", &[]).await;
         usize::try_from(count.unwrap().get::<_, i64>(0)).unwrap()
+    }
+
+    async fn delivery_notes(&self, request: RequestId) -> Vec<DeliveryNote> {
+        let statement = format!(
+            "SELECT n.job_id::text, n.channel_type, n.status, n.error_message FROM slack_notifications n \
+             JOIN query_requests r ON r.id = n.request_id WHERE r.uuid = '{request}' ORDER BY n.id"
+        );
+        let rows = self.0.client().await.query(&statement, &[]).await.unwrap();
+        let audience = |channel_type: &str| match channel_type {
+            "channel" => Audience::Channel,
+            "dm" => Audience::Requester,
+            other => panic!("{other} is no audience"),
+        };
+        rows.iter()
+            .map(|row| DeliveryNote {
+                job: row.get::<_, String>(0).parse::<JobId>().unwrap(),
+                audience: audience(row.get(1)),
+                status: row.get(2),
+                error: row.get(3),
+            })
+            .collect()
     }
 }

@@ -1,7 +1,7 @@
 //! What a server is, and what the portal's login may do there.
 
 use bson::{Bson, Document, doc};
-use domain::ports::ExecutionError;
+use domain::ports::{ExecutionError, RoleReport};
 use mongodb::Client;
 
 use crate::numbers::int;
@@ -39,6 +39,18 @@ const POWERFUL: &[&str] = &[
     "shutdown",
 ];
 
+/// Actions that change what people keep.
+const WRITING: &[&str] = &[
+    "anyAction",
+    "createCollection",
+    "createIndex",
+    "dropCollection",
+    "dropDatabase",
+    "insert",
+    "remove",
+    "update",
+];
+
 /// MongoDB 4.4.
 const OLDEST_WIRE_VERSION: i64 = 9;
 
@@ -49,6 +61,7 @@ pub(crate) struct Server {
     pub(crate) has_transactions: bool,
     /// Roles of the login, or actions of others, that the portal does not use unless the target says so.
     privileged: Vec<String>,
+    role: RoleReport,
 }
 
 impl Server {
@@ -69,7 +82,12 @@ impl Server {
         if privileged.is_empty() {
             privileged = powerful(&info);
         }
-        Ok(Self { has_transactions, privileged })
+        let role = role(&info, &privileged);
+        Ok(Self { has_transactions, privileged, role })
+    }
+
+    pub(crate) fn role(&self) -> &RoleReport {
+        &self.role
     }
 
     /// Why the login may not be used, if it may not.
@@ -85,6 +103,46 @@ impl Server {
             ),
         })
     }
+}
+
+/// The login as the server knows it. Whether it may write is asked of all databases together.
+fn role(info: &Document, privileged: &[String]) -> RoleReport {
+    let named = |entry: &Bson, key: &str| {
+        let entry = entry.as_document()?;
+        Some(format!("{}@{}", entry.get_str(key).ok()?, entry.get_str("db").unwrap_or("?")))
+    };
+    let mut users = info.get_array("authenticatedUsers").into_iter().flatten();
+    let roles = info.get_array("authenticatedUserRoles").into_iter().flatten();
+    let mut member_of: Vec<String> = roles.filter_map(|entry| named(entry, "role")).collect();
+    member_of.sort();
+    let may_write = info
+        .get_array("authenticatedUserPrivileges")
+        .ok()
+        .map(|_| actions(info).any(|action| WRITING.contains(&action)));
+    RoleReport {
+        name: users.find_map(|entry| named(entry, "user")).unwrap_or_default(),
+        privileges: privileged.to_vec(),
+        member_of,
+        may_write,
+    }
+}
+
+fn actions(info: &Document) -> impl Iterator<Item = &str> {
+    let privileges = info.get_array("authenticatedUserPrivileges").into_iter().flatten();
+    let of_people = privileges.filter(|one| !is_of_server(one));
+    of_people
+        .filter_map(|one| one.as_document()?.get_array("actions").ok())
+        .flatten()
+        .filter_map(Bson::as_str)
+}
+
+/// Whether a privilege is about the server's own collections, which every login may touch a little.
+fn is_of_server(privilege: &Bson) -> bool {
+    let resource = privilege.as_document().and_then(|one| one.get_document("resource").ok());
+    resource.is_some_and(|resource| {
+        resource.get_str("collection").is_ok_and(|name| name.starts_with("system."))
+            || matches!(resource.get_str("db"), Ok("local" | "config" | "admin"))
+    })
 }
 
 fn privileged(role: &Bson) -> Option<String> {

@@ -38,7 +38,7 @@ pub(crate) fn tells_no_secret(outcome: &Outcome, secrets: &[&str]) -> String {
 }
 
 fn login(name: &str, password: &str) -> Credentials {
-    Credentials { username: name.to_owned(), password: SecretString::from(password.to_owned()) }
+    Credentials::new(name, SecretString::from(password.to_owned()))
 }
 
 async fn run_with(db: &Db, text: &str, credentials: Credentials) -> Outcome {

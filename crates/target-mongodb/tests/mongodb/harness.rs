@@ -10,7 +10,9 @@ use domain::execution::{Credentials, DatabaseError, ExecutionOrder, ExecutionRep
 use domain::ids::{InstanceId, RequestId};
 use domain::ports::{ExecutionError, SubmissionReviewer as _, TargetExecutor as _};
 use domain::request::{ExtendedJson, Submission, SubmissionKind};
-use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, SlackResults, Target, TlsMode,
+};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use mongodb::Client;
 use secrecy::SecretString;
@@ -130,7 +132,7 @@ impl Db {
             request: RequestId::from_uuid(uuid::Uuid::from_u128(number)),
             target: self.target.clone(),
             database: DatabaseName::parse(&self.name).unwrap(),
-            credentials: Credentials { username: self.user_name(), password: SecretString::from(PASSWORD) },
+            credentials: Credentials::new(self.user_name(), SecretString::from(PASSWORD)),
             submission: Submission { kind: SubmissionKind::Query, text, filename: None, compiled },
             limits: self.target.limits,
             read_only: self.target.read_only,
@@ -270,5 +272,7 @@ fn target(port: u16) -> Target {
         approvals_needed: 1,
         approval_ttl: Duration::from_mins(1),
         pods: vec![],
+        slack_results: SlackResults::Preview,
+        slack_decisions: true,
     }
 }

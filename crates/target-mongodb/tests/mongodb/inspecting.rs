@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::harness::{Db, PASSWORD};
 
 fn credentials(db: &Db, password: &str) -> Credentials {
-    Credentials { username: db.user_name(), password: SecretString::from(password.to_owned()) }
+    Credentials::new(db.user_name(), SecretString::from(password.to_owned()))
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use domain::ids::{InstanceId, RequestId};
 use domain::ports::{ExecutionError, ResultSink, SinkError, SubmissionReviewer, TargetExecutor};
 use domain::request::{ExtendedJson, Submission, SubmissionKind};
 use domain::review::{Refusal, Scope};
-use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, SlackResults, Target, TlsMode,
+};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use secrecy::SecretString;
 use target_postgres::{PostgresExecutor, PostgresReviewer};
@@ -93,7 +95,7 @@ impl Portal {
             request: RequestId::from_uuid(uuid::Uuid::from_u128(7)),
             target: self.target.clone(),
             database: DatabaseName::parse(database)?,
-            credentials: Credentials { username, password: SecretString::from(self.server.password.clone()) },
+            credentials: Credentials::new(username, SecretString::from(self.server.password.clone())),
             submission: submission(sql).ok_or_else(|| anyhow::anyhow!("the text is no submission"))?,
             limits: self.target.limits,
             read_only: false,
@@ -148,5 +150,7 @@ fn target(port: u16) -> anyhow::Result<Target> {
         approvals_needed: 1,
         approval_ttl: Duration::from_mins(1),
         pods: Vec::new(),
+        slack_results: SlackResults::Preview,
+        slack_decisions: true,
     })
 }

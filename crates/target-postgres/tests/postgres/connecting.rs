@@ -198,7 +198,7 @@ async fn another_password_does_not_get_somebody_elses_session() {
     db.run("SELECT 1").await.report();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut order = db.order("SELECT 1");
-    order.credentials = Credentials { username: db.role.clone(), password: SecretString::from("wrong") };
+    order.credentials = Credentials::new(db.role.clone(), SecretString::from("wrong"));
     let outcome = db.run_order(&order, CancellationToken::new()).await;
     assert!(matches!(outcome.error(), ExecutionError::CredentialsRejected { .. }));
     db.finish().await;

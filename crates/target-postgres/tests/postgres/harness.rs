@@ -8,7 +8,9 @@ use domain::execution::{Credentials, ExecutionOrder, ExecutionReport, ResultChun
 use domain::ids::{InstanceId, RequestId};
 use domain::ports::{ExecutionError, ResultSink, SinkError, TargetExecutor};
 use domain::request::{ExtendedJson, Submission, SubmissionKind};
-use domain::target::{Admits, CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{
+    Admits, CredentialRef, CredentialSourceKind, Engine, Limits, SlackResults, Target, TlsMode,
+};
 use domain::text::{DatabaseName, DisplayName, SubmissionText};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -115,7 +117,7 @@ impl Db {
             request: RequestId::from_uuid(uuid::Uuid::from_u128(7)),
             target: self.target.clone(),
             database: DatabaseName::parse(&self.name).unwrap(),
-            credentials: Credentials { username: self.role.clone(), password: SecretString::from(PASSWORD) },
+            credentials: Credentials::new(self.role.clone(), SecretString::from(PASSWORD)),
             submission: Submission {
                 kind: SubmissionKind::Query,
                 text: SubmissionText::parse(sql).unwrap(),
@@ -221,5 +223,7 @@ fn target(port: u16) -> Target {
         approvals_needed: 1,
         approval_ttl: Duration::from_mins(1),
         pods: Vec::new(),
+        slack_results: SlackResults::Preview,
+        slack_decisions: true,
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::ids::{InstanceId, PodId};
 use domain::pod::Pod;
 use domain::target::{
-    Admits, CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, Target, TargetDatabase,
-    TlsMode,
+    Admits, CredentialRef, CredentialSourceKind, DatabaseSource, Engine, Limits, SlackResults, Target,
+    TargetDatabase, TlsMode,
 };
 
 use super::{database_name, display_name, email};
@@ -42,6 +42,7 @@ pub fn pod(id: &str) -> PodBuilder {
         name: display_name(&format!("Team {id}")),
         manager_email: None,
         description: None,
+        slack_channel: None,
         active: true,
     })
 }
@@ -57,6 +58,12 @@ impl PodBuilder {
 
     pub fn description(mut self, text: &str) -> Self {
         self.0.description = Some(text.to_owned());
+        self
+    }
+
+    /// Where the POD's requests are announced in Slack.
+    pub fn slack_channel(mut self, channel: &str) -> Self {
+        self.0.slack_channel = Some(channel.to_owned());
         self
     }
 
@@ -96,6 +103,8 @@ pub fn target(id: &str) -> TargetBuilder {
         approvals_needed: 1,
         approval_ttl: Duration::from_hours(24),
         pods: vec![pod_id("payments")],
+        slack_results: SlackResults::Preview,
+        slack_decisions: true,
     })
 }
 
@@ -156,6 +165,17 @@ impl TargetBuilder {
 
     pub fn approval_ttl(mut self, ttl: Duration) -> Self {
         self.0.approval_ttl = ttl;
+        self
+    }
+
+    pub fn slack_results(mut self, shown: SlackResults) -> Self {
+        self.0.slack_results = shown;
+        self
+    }
+
+    /// Has people decide in the portal itself only.
+    pub fn no_slack_decisions(mut self) -> Self {
+        self.0.slack_decisions = false;
         self
     }
 

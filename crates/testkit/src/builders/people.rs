@@ -54,6 +54,12 @@ impl UserBuilder {
         self
     }
 
+    /// Ties the account to a user of Slack.
+    pub fn slack(mut self, slack_user_id: &str) -> Self {
+        self.user.slack_user_id = Some(slack_user_id.to_owned());
+        self
+    }
+
     pub fn inactive(mut self) -> Self {
         self.user.active = false;
         self

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::audit::EntityKind;
 use domain::ports::DirectoryError;
-use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, Target, TlsMode};
+use domain::target::{CredentialRef, CredentialSourceKind, Engine, Limits, SlackResults, Target, TlsMode};
 
 use super::scene::{Scene, entry, orders_db};
 use super::stores::Stores;
@@ -43,6 +43,8 @@ pub(super) fn rich() -> Target {
         approvals_needed: 3,
         approval_ttl: Duration::from_secs(7_201),
         pods: vec![pod_id("orders"), pod_id("payments")],
+        slack_results: SlackResults::Counts,
+        slack_decisions: false,
         ..target("events-db").build()
     }
 }
@@ -50,7 +52,7 @@ pub(super) fn rich() -> Target {
 rules! { ($) __directory_rules in directory, stores: Stores => Scene::set_up;
     async fn pods_come_back_as_they_were_stored_in_the_order_of_their_ids(w) {
         let new =
-            pod("audits").manager_email("grace").description("Looks at “everything”").inactive().build();
+            pod("audits").manager_email("grace").slack_channel("C0AUDITS01").description("Looks at “everything”").inactive().build();
         w.directory.add_pod(&new, &entry("pod.create", EntityKind::Pod, "audits")).await.expect("a new POD");
         assert_eq!(w.directory.find_pod(&new.id).await.expect("the store answers"), Some(new.clone()));
         let expected = [new, pod("orders").build(), pod("payments").build()];

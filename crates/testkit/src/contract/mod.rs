@@ -58,6 +58,7 @@ pub mod changes;
 pub mod claims;
 pub mod credentials;
 pub mod databases;
+pub mod deliveries;
 pub mod directory;
 pub mod directory_changes;
 pub mod executor;
@@ -67,16 +68,21 @@ pub mod health;
 pub mod idempotency;
 pub mod leases;
 pub mod lists;
+pub mod notification_order;
 pub mod notifications;
 pub mod notifier;
 pub mod own_accounts;
 pub mod passwords;
+pub mod replay_guard;
 pub mod requests;
 pub mod results;
 pub mod reviewer;
 pub mod script_logs;
 pub mod script_session;
+pub mod sealed;
 pub mod sessions;
+pub mod slack_accounts;
+pub mod slack_people;
 pub mod states;
 pub mod sync_claims;
 pub mod syncs;
@@ -88,7 +94,7 @@ pub use executor::{ExecutorHarness, Program};
 pub use health::HealthHarness;
 pub use reviewer::{ReviewerHarness, Sample};
 pub use script_session::{ScriptSample, ScriptSessionHarness};
-pub use stores::{AuditRow, StoreProbe, Stores};
+pub use stores::{AuditRow, DeliveryNote, StoreProbe, Stores};
 pub use tokens::TokenHarness;
 
 /// Makes a test of every rule for the ports of the store. The argument is an async function without
@@ -124,9 +130,33 @@ macro_rules! store_contract {
             use super::*;
             $crate::__notification_rules!($make);
         }
+        mod notification_order {
+            use super::*;
+            $crate::__notification_order_rules!($make);
+        }
+        mod deliveries {
+            use super::*;
+            $crate::__delivery_rules!($make);
+        }
         mod expiry {
             use super::*;
             $crate::__expiry_rules!($make);
+        }
+        mod slack_accounts {
+            use super::*;
+            $crate::__slack_account_rules!($make);
+        }
+        mod slack_people {
+            use super::*;
+            $crate::__slack_people_rules!($make);
+        }
+        mod replay_guard {
+            use super::*;
+            $crate::__replay_rules!($make);
+        }
+        mod sealed {
+            use super::*;
+            $crate::__sealed_rules!($make);
         }
         mod user_store {
             use super::*;

@@ -3,30 +3,46 @@
 use std::sync::Arc;
 
 use domain::ids::JobId;
-use domain::job::{Lease, NOTIFICATION_ATTEMPTS, NotificationJob, WorkerId};
-use domain::ports::Notifier;
+use domain::job::{Audience, Lease, NOTIFICATION_ATTEMPTS, NotificationJob, WorkerId};
+use domain::ports::{Notification, Notifier};
 use domain::request::{NotificationKind, Request, StateKind};
 use domain::text::SubmissionText;
 
 use super::ready;
-use crate::builders::{request, uuid_for};
+use crate::builders::{at, pod, request, target, uuid_for};
 
 type Telling = Arc<dyn Notifier>;
 
-fn job(kind: NotificationKind, request: &Request) -> NotificationJob {
-    let job = JobId::from_uuid(uuid_for(&format!("{}/{}", request.id, kind.as_str())));
-    NotificationJob {
-        lease: Lease { job, fence: 1, worker: WorkerId("host:1:1".to_owned()) },
+/// What to tell one audience, with everything still there that it is about.
+fn told(kind: NotificationKind, audience: Audience, request: &Request) -> Notification {
+    let job = format!("{}/{}/{}/{}", request.id, request.state.kind(), kind.as_str(), audience.as_str());
+    let job = NotificationJob {
+        lease: Lease {
+            job: JobId::from_uuid(uuid_for(&job)),
+            fence: 1,
+            worker: WorkerId("host:1:1".to_owned()),
+        },
         request: request.id,
         kind,
+        audience,
         attempt: 1,
         max_attempts: NOTIFICATION_ATTEMPTS,
+        queued_at: at(0),
+    };
+    Notification {
+        job,
+        request: request.clone(),
+        target: Some(target("orders-db").build()),
+        pod: Some(pod("payments").slack_channel("C0PAYMENTS").build()),
     }
 }
 
-async fn tell(notifier: &Telling, kind: NotificationKind, request: &Request) {
-    let outcome = notifier.notify(&job(kind, request), request).await;
-    outcome.unwrap_or_else(|error| panic!("{kind:?} of {}: {error:?}", request.state.kind()));
+async fn tell(notifier: &Telling, notification: &Notification) {
+    let NotificationJob { kind, audience, .. } = &notification.job;
+    let outcome = notifier.notify(notification).await;
+    outcome.unwrap_or_else(|error| {
+        panic!("{kind:?} to {audience:?} of {}: {error:?}", notification.request.state.kind())
+    });
 }
 
 rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
@@ -35,8 +51,19 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
         for state in StateKind::ALL {
             let request = request().in_state(state);
             for kind in NotificationKind::ALL {
-                tell(&notifier, kind, &request).await;
+                for audience in Audience::ALL {
+                    tell(&notifier, &told(kind, audience, &request)).await;
+                }
             }
+        }
+    }
+
+    /// What a request was about may be gone for good, and still people are told how it ended.
+    async fn a_notification_without_its_target_is_delivered(notifier) {
+        for audience in Audience::ALL {
+            let request = request().completed();
+            let notification = told(NotificationKind::Completed, audience, &request);
+            tell(&notifier, &Notification { target: None, ..notification }).await;
         }
     }
 
@@ -52,7 +79,9 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
             for request in [query, script] {
                 for state in [StateKind::Pending, StateKind::Completed, StateKind::Failed] {
                     let request = request.clone().reviewed_with_findings().in_state(state);
-                    tell(&notifier, NotificationKind::Submitted, &request).await;
+                    for audience in Audience::ALL {
+                        tell(&notifier, &told(NotificationKind::Submitted, audience, &request)).await;
+                    }
                 }
             }
         }
@@ -62,15 +91,18 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
     async fn the_same_job_can_be_delivered_again(notifier) {
         let request = request().pending();
         for attempt in [1, 2, NOTIFICATION_ATTEMPTS] {
-            let job = NotificationJob { attempt, ..job(NotificationKind::Submitted, &request) };
-            notifier.notify(&job, &request).await.expect("it can be delivered");
+            let mut notification = told(NotificationKind::Submitted, Audience::Channel, &request);
+            notification.job.attempt = attempt;
+            tell(&notifier, &notification).await;
         }
     }
 
     async fn deliveries_at_once_do_not_disturb_each_other(notifier) {
         let deliveries = (0..20).map(|_| {
             let notifier = notifier.clone();
-            tokio::spawn(async move { tell(&notifier, NotificationKind::Approved, &request().approved()).await })
+            let approved = request().approved();
+            let notification = told(NotificationKind::Approved, Audience::Channel, &approved);
+            tokio::spawn(async move { tell(&notifier, &notification).await })
         });
         for delivery in deliveries.collect::<Vec<_>>() {
             delivery.await.expect("it is delivered");

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use domain::Timestamp;
 use domain::audit::{AuditEntry, Entity, EntityKind};
 use domain::ids::{RequestId, UserId};
-use domain::job::{Lease, NotificationJob, WorkerId};
+use domain::job::{Audience, Lease, NotificationJob, WorkerId};
 use domain::lifecycle::{self, Transition};
 use domain::ports::ExecutionClaim;
 use domain::request::{Approver, Effect, Event, NotificationKind, Request, StateKind};
@@ -137,8 +137,8 @@ impl Scene {
         self.jobs.claim_notification(&worker(), now, until).await.expect("the store answers")
     }
 
-    /// The kinds of all notifications of a request that can be claimed now, oldest first.
-    /// All claimed ones end.
+    /// The kinds of all notifications of a request for its channel that can be claimed now, oldest first: it is told of
+    /// everything. All claimed ones end, those for others too.
     pub(crate) async fn drain_notifications(
         &self,
         request: RequestId,
@@ -147,7 +147,7 @@ impl Scene {
         let mut kinds = vec![];
         while let Some(job) = self.claim_notification(now).await {
             self.jobs.complete_notification(&job.lease, now).await.expect("the store answers");
-            if job.request == request {
+            if job.request == request && job.audience == Audience::Channel {
                 kinds.push(job.kind);
             }
         }

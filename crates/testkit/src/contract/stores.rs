@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::ids::{InstanceId, PodId, RequestId, UserId};
+use domain::ids::{InstanceId, JobId, PodId, RequestId, UserId};
+use domain::job::Audience;
 use domain::ports::{
-    AuditLog, ChangeFeed, Directory, Health, JobQueue, RequestStore, ResultStore, ScriptLogs, SessionStore,
-    UserStore,
+    AuditLog, ChangeFeed, Deliveries, Directory, Health, JobQueue, ReplayGuard, RequestStore, ResultStore,
+    ScriptLogs, SealedStore, SessionStore, SlackPeople, UserStore,
 };
 use domain::target::Target;
 use domain::text::DatabaseName;
@@ -29,6 +30,10 @@ pub struct Stores {
     pub logs: Arc<dyn ScriptLogs>,
     pub audit: Arc<dyn AuditLog>,
     pub changes: Arc<dyn ChangeFeed>,
+    pub deliveries: Arc<dyn Deliveries>,
+    pub slack_people: Arc<dyn SlackPeople>,
+    pub replay_guard: Arc<dyn ReplayGuard>,
+    pub sealed: Arc<dyn SealedStore>,
     pub health: Arc<dyn Health>,
     /// May also keep alive what the world lives in.
     pub probe: Arc<dyn StoreProbe>,
@@ -51,6 +56,17 @@ pub struct AuditRow {
     pub new_values: Option<Value>,
 }
 
+/// The history of a notification, as far as the contract looks at it beside the port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeliveryNote {
+    pub job: JobId,
+    pub audience: Audience,
+    /// `pending`, `sent` or `failed`.
+    pub status: String,
+    /// What operators read about the failure.
+    pub error: Option<String>,
+}
+
 /// What the contract needs and no port offers. Failures panic.
 #[async_trait]
 pub trait StoreProbe: Send + Sync {
@@ -69,6 +85,9 @@ pub trait StoreProbe: Send + Sync {
 
     /// How many idempotency keys are kept, whether they still stand for something or not.
     async fn idempotency_keys(&self) -> usize;
+
+    /// The history of a request's notifications, oldest first.
+    async fn delivery_notes(&self, request: RequestId) -> Vec<DeliveryNote>;
 }
 
 #[async_trait]
@@ -104,6 +123,17 @@ impl StoreProbe for InMemoryStore {
     async fn idempotency_keys(&self) -> usize {
         InMemoryStore::idempotency_keys(self)
     }
+
+    async fn delivery_notes(&self, request: RequestId) -> Vec<DeliveryNote> {
+        let note = |row: crate::memory::DeliveryRow| DeliveryNote {
+            job: row.job,
+            audience: row.audience,
+            status: row.state.as_str().to_owned(),
+            error: row.error,
+        };
+        let rows = self.delivery_rows().into_iter().filter(|row| row.request == request);
+        rows.map(note).collect()
+    }
 }
 
 impl From<InMemoryStore> for Stores {
@@ -118,6 +148,10 @@ impl From<InMemoryStore> for Stores {
             logs: store.script_logs(Arc::new(FakeClock::new())),
             audit: store.audit_log(),
             changes: store.change_feed(),
+            deliveries: store.deliveries(),
+            slack_people: store.slack_people(),
+            replay_guard: store.replay_guard(),
+            sealed: store.sealed_store(),
             health: store.health(),
             probe: Arc::new(store),
         }

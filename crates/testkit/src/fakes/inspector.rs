@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::execution::Credentials;
 use domain::ids::InstanceId;
-use domain::ports::{ExecutionError, Inspection, TargetInspector};
+use domain::ports::{ExecutionError, Inspection, RoleReport, TargetInspector};
 use domain::target::{Engine, Target};
 use domain::text::DatabaseName;
 
@@ -25,7 +26,12 @@ pub struct FakeInspector {
 
 impl FakeInspector {
     pub fn new(engine: Engine) -> Self {
-        let picture = Inspection { server_version: "15.18".to_owned(), databases: vec![database()] };
+        let picture = Inspection {
+            server_version: "15.18".to_owned(),
+            latency: Duration::from_millis(2),
+            role: RoleReport { name: "portal".to_owned(), may_write: Some(true), ..RoleReport::default() },
+            databases: vec![database()],
+        };
         Self { engine, shows: Mutex::new(picture), failures: Mutex::default(), looks: Mutex::default() }
     }
 
@@ -34,6 +40,11 @@ impl FakeInspector {
         let mut databases = databases.to_vec();
         databases.sort();
         lock(&self.shows).databases = databases;
+    }
+
+    /// Has the server tell something else of the portal's role from now on.
+    pub fn shows_role(&self, role: RoleReport) {
+        lock(&self.shows).role = role;
     }
 
     /// Makes one look fail.

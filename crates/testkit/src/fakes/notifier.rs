@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use domain::job::NotificationJob;
-use domain::ports::{Notifier, NotifyError};
-use domain::request::{NotificationKind, Request};
+use domain::job::Audience;
+use domain::ports::{Notification, Notifier, NotifyError};
+use domain::request::NotificationKind;
 
 use super::lock;
 
 /// Remembers what it was to tell; a failed attempt is not remembered.
 #[derive(Debug, Default)]
 pub struct RecordingNotifier {
-    sent: Mutex<Vec<(NotificationJob, Request)>>,
+    sent: Mutex<Vec<Notification>>,
     failures: Mutex<VecDeque<NotifyError>>,
 }
 
@@ -23,13 +23,19 @@ impl RecordingNotifier {
     }
 
     /// What was delivered, oldest first.
-    pub fn sent(&self) -> Vec<(NotificationJob, Request)> {
+    pub fn sent(&self) -> Vec<Notification> {
         lock(&self.sent).clone()
     }
 
     /// The kinds of what was delivered, oldest first.
     pub fn kinds(&self) -> Vec<NotificationKind> {
-        lock(&self.sent).iter().map(|(job, _)| job.kind).collect()
+        lock(&self.sent).iter().map(|sent| sent.job.kind).collect()
+    }
+
+    /// The kinds of what one audience was told, oldest first.
+    pub fn told(&self, audience: Audience) -> Vec<NotificationKind> {
+        let sent = lock(&self.sent);
+        sent.iter().filter(|sent| sent.job.audience == audience).map(|sent| sent.job.kind).collect()
     }
 
     /// The next delivery fails with this. Several failures are used up in the order in which they were given.
@@ -40,11 +46,11 @@ impl RecordingNotifier {
 
 #[async_trait]
 impl Notifier for RecordingNotifier {
-    async fn notify(&self, job: &NotificationJob, request: &Request) -> Result<(), NotifyError> {
+    async fn notify(&self, notification: &Notification) -> Result<(), NotifyError> {
         if let Some(error) = lock(&self.failures).pop_front() {
             return Err(error);
         }
-        lock(&self.sent).push((job.clone(), request.clone()));
+        lock(&self.sent).push(notification.clone());
         Ok(())
     }
 }

@@ -113,10 +113,10 @@ impl SubmissionReviewer for FakeReviewer {
         self.engine
     }
 
-    async fn compile(
+    async fn compile<'a>(
         &self,
         text: &SubmissionText,
-        database: Option<&DatabaseName>,
+        database: Option<&'a DatabaseName>,
     ) -> Result<Vec<String>, ScriptCheckError> {
         let number = {
             let mut compiled = lock(&self.compiled);

@@ -104,7 +104,7 @@ impl FakeCredentials {
 
     /// Keeps a login under a reference.
     pub fn with(self, reference: &str, username: &str, password: &str) -> Self {
-        let credentials = Credentials { username: username.to_owned(), password: password.into() };
+        let credentials = Credentials::new(username, password.into());
         lock(&self.known).insert(reference.to_owned(), credentials);
         self
     }

@@ -121,10 +121,10 @@ impl Directory for InMemoryStore {
         self.atomically(|world| Ok(world.databases.get(id).and_then(|all| all.get(name).cloned())))
     }
 
-    async fn put_database(
+    async fn put_database<'a>(
         &self,
         id: &InstanceId,
-        before: Option<&TargetDatabase>,
+        before: Option<&'a TargetDatabase>,
         after: &TargetDatabase,
         audit: &AuditEntry,
     ) -> Result<(), DirectoryError> {

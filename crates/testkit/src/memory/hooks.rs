@@ -11,8 +11,8 @@ use domain::target::{Target, TargetDatabase};
 use domain::text::DatabaseName;
 use domain::user::User;
 
-use super::InMemoryStore;
 use super::world::{Account, JobKind, JobRow, role};
+use super::{DeliveryRow, InMemoryStore};
 use crate::builders::at;
 
 impl InMemoryStore {
@@ -34,6 +34,11 @@ impl InMemoryStore {
     /// All jobs there ever were, oldest first.
     pub fn jobs(&self) -> Vec<JobRow> {
         self.peek().jobs.clone()
+    }
+
+    /// What is on record of deliveries to Slack, oldest first.
+    pub fn delivery_rows(&self) -> Vec<DeliveryRow> {
+        self.peek().deliveries.clone()
     }
 
     /// How many idempotency keys are kept, whether they still stand for something or not.
@@ -63,6 +68,7 @@ impl InMemoryStore {
             user: user.clone(),
             password_hash: format!("plain:{password}"),
             tokens_valid_from: None,
+            slack_not_found_at: None,
         };
         self.peek().accounts.insert(user.id, account);
     }

@@ -39,16 +39,20 @@ impl JobQueue for InMemoryStore {
         lease_until: Timestamp,
     ) -> Result<Option<NotificationJob>, StoreError> {
         self.atomically(|world| {
-            let found = oldest_due(world, now, |job| matches!(job.kind, JobKind::Notification(_)));
+            let found = oldest_due(world, now, |job| job.audience.is_some() && is_next(world, job));
             let Some(job) = found.map(|index| &mut world.jobs[index]) else { return Ok(None) };
-            let JobKind::Notification(kind) = job.kind else { return Ok(None) };
+            let (JobKind::Notification(kind), Some(audience)) = (job.kind, job.audience) else {
+                return Ok(None);
+            };
             let lease = job.claim(worker, lease_until);
             Ok(Some(NotificationJob {
                 lease,
                 request: job.request,
                 kind,
+                audience,
                 attempt: job.attempts,
                 max_attempts: job.max_attempts(),
+                queued_at: job.queued_at,
             }))
         })
     }
@@ -110,6 +114,27 @@ impl JobQueue for InMemoryStore {
                 job.due_at = retry_at.unwrap_or(job.due_at);
                 job.state = if retry_at.is_some() { JobState::Queued } else { JobState::Failed };
                 job.error = Some(error.to_owned());
+                if retry_at.is_none() {
+                    world.fail_delivery(lease.job, error);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn postpone_notification(
+        &self,
+        lease: &Lease,
+        until: Timestamp,
+        _now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.atomically(|world| {
+            if world.holds(lease)
+                && let Some(job) = world.job_mut(lease.job)
+            {
+                job.due_at = until;
+                job.state = JobState::Queued;
+                job.attempts -= 1;
             }
             Ok(())
         })
@@ -132,6 +157,15 @@ impl JobQueue for InMemoryStore {
 fn oldest_due(world: &World, now: Timestamp, wanted: impl Fn(&JobRow) -> bool) -> Option<usize> {
     let due = world.jobs.iter().enumerate().filter(|(_, job)| job.is_due(now) && wanted(job));
     due.min_by_key(|(index, job)| (job.due_at, *index)).map(|(index, _)| index)
+}
+
+/// Whether no other notification for the same audience of the same request comes first.
+fn is_next(world: &World, job: &JobRow) -> bool {
+    let same = |other: &&JobRow| other.request == job.request && other.audience == job.audience;
+    let mut earlier = world.jobs.iter().take_while(|other| other.id != job.id).filter(same);
+    let mut all = world.jobs.iter().filter(same);
+    !earlier.any(|other| other.state == JobState::Queued)
+        && !all.any(|other| matches!(other.state, JobState::Running { .. }))
 }
 
 fn start(
@@ -181,6 +215,7 @@ fn end(world: &mut World, lease: &Lease, state: JobState, error: Option<String>)
 /// Takes jobs whose lease ran out. Counts the notifications that wait in the queue again.
 fn reap_jobs(world: &mut World, now: Timestamp) -> u64 {
     let mut requeued = 0;
+    let mut failed = vec![];
     for job in &mut world.jobs {
         let JobState::Running { lease_until } = job.state else { continue };
         if lease_until >= now {
@@ -193,7 +228,11 @@ fn reap_jobs(world: &mut World, now: Timestamp) -> u64 {
             requeued += 1;
         } else {
             job.state = JobState::Failed;
+            failed.push(job.id);
         }
+    }
+    for job in failed {
+        world.fail_delivery(job, "the lease ran out at the last attempt");
     }
     requeued
 }

@@ -3,6 +3,7 @@
 //! A cloned [`InMemoryStore`] shows the same world. Every port method holds the world's one lock from
 //! beginning to end, so it is atomic; it checks everything before it changes anything.
 
+mod deliveries;
 mod directory;
 mod hooks;
 mod jobs;
@@ -10,7 +11,9 @@ mod people;
 mod requests;
 mod results;
 mod script_logs;
+mod sealed;
 mod sessions;
+mod slack;
 mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,11 +21,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use domain::audit::AuditEntry;
 use domain::ports::{
-    AuditLog, Change, ChangeFeed, Clock, Directory, Health, JobQueue, RequestStore, ResultStore, ScriptLogs,
-    SessionStore, StoreError, UserStore,
+    AuditLog, Change, ChangeFeed, Clock, Deliveries, Directory, Health, JobQueue, ReplayGuard, RequestStore,
+    ResultStore, ScriptLogs, SealedStore, SessionStore, SlackPeople, StoreError, UserStore,
 };
 use tokio::sync::broadcast;
 
+pub use deliveries::{DeliveryRow, DeliveryState};
 use world::World;
 pub use world::{JobKind, JobRow, JobState};
 
@@ -82,6 +86,22 @@ impl InMemoryStore {
     }
 
     pub fn change_feed(&self) -> Arc<dyn ChangeFeed> {
+        Arc::new(self.clone())
+    }
+
+    pub fn deliveries(&self) -> Arc<dyn Deliveries> {
+        Arc::new(self.clone())
+    }
+
+    pub fn slack_people(&self) -> Arc<dyn SlackPeople> {
+        Arc::new(self.clone())
+    }
+
+    pub fn replay_guard(&self) -> Arc<dyn ReplayGuard> {
+        Arc::new(self.clone())
+    }
+
+    pub fn sealed_store(&self) -> Arc<dyn SealedStore> {
         Arc::new(self.clone())
     }
 

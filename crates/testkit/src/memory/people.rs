@@ -37,6 +37,7 @@ impl UserStore for InMemoryStore {
                 },
                 password_hash: user.password_hash.clone(),
                 tokens_valid_from: None,
+                slack_not_found_at: None,
             };
             world.accounts.insert(user.id, account);
             world.audit.push(audit.clone());
@@ -74,12 +75,16 @@ impl UserStore for InMemoryStore {
             if decided(&account.user) != decided(before) {
                 return Err(UserError::Changed);
             }
-            let UserUpdate { name, pod, roles, active, password_hash, proof } = update.clone();
+            let UserUpdate { name, pod, roles, active, slack_user_id, password_hash, proof } = update.clone();
             if proof.is_some_and(|proof| !holds(world, account, &proof)) {
                 return Err(UserError::Changed);
             }
             check_roles(world, roles.as_deref().unwrap_or_default())?;
             check_pod(world, pod.as_ref().and_then(Option::as_ref))?;
+            let slack = slack_user_id.as_ref().and_then(Option::as_ref);
+            if slack.is_some_and(|slack| world.tied_to(slack).is_some_and(|other| other != before.id)) {
+                return Err(UserError::SlackUserTaken);
+            }
             let account = world.accounts.get_mut(&before.id).ok_or(UserError::NotFound)?;
             let ends_sessions = password_hash.is_some() || active == Some(false);
             let user = &mut account.user;
@@ -87,6 +92,10 @@ impl UserStore for InMemoryStore {
             user.pod = pod.unwrap_or_else(|| user.pod.clone());
             user.roles = roles.map_or_else(|| user.roles.clone(), |roles| sorted(&roles));
             user.active = active.unwrap_or(user.active);
+            if let Some(slack_user_id) = slack_user_id {
+                user.slack_user_id = slack_user_id;
+                account.slack_not_found_at = None;
+            }
             account.password_hash = password_hash.unwrap_or_else(|| account.password_hash.clone());
             if ends_sessions {
                 world.end_sessions(before.id, audit.at);
@@ -102,8 +111,8 @@ impl UserStore for InMemoryStore {
 }
 
 /// What people decide about an account; a login changes none of it.
-fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool) {
-    (&user.name, user.pod.as_ref(), &user.roles, user.active)
+fn decided(user: &User) -> (&DisplayName, Option<&PodId>, &[String], bool, Option<&str>) {
+    (&user.name, user.pod.as_ref(), &user.roles, user.active, user.slack_user_id.as_deref())
 }
 
 fn holds(world: &World, account: &Account, proof: &OwnerProof) -> bool {

@@ -16,12 +16,12 @@ use super::{InMemoryStore, rejected};
 
 #[async_trait]
 impl RequestStore for InMemoryStore {
-    async fn insert(
+    async fn insert<'a>(
         &self,
         request: &Request,
         audit: &AuditEntry,
         effects: &[Effect],
-        idempotency: Option<&Idempotency>,
+        idempotency: Option<&'a Idempotency>,
     ) -> Result<Option<Earlier>, StoreError> {
         self.atomically(|world| {
             let (user, now) = (request.requester.id, request.created_at);
@@ -37,7 +37,7 @@ impl RequestStore for InMemoryStore {
                 world.keys.insert((user, key.clone()), row);
             }
             world.requests.push(Request { version: 1, ..request.clone() });
-            world.carry_out(effects, request.id, audit.at);
+            world.carry_out(effects, request, audit.at);
             world.audit.push(audit.clone());
             world.news.push(Change::Request(request.id));
             Ok(None)

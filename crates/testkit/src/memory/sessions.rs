@@ -156,11 +156,12 @@ fn principal(world: &World, token: &PresentedToken) -> Option<Principal> {
         return None;
     }
     let user = account.user.clone();
-    let actor = actor(world, &user, claims.session);
+    let actor = actor(world, &user, Some(claims.session));
     Some(Principal { user, actor })
 }
 
-fn actor(world: &World, user: &User, session: SessionId) -> Actor {
+/// The caller behind an account, as everything is now.
+pub(super) fn actor(world: &World, user: &User, session: Option<SessionId>) -> Actor {
     let roles = user.roles.iter().filter_map(|role| world.roles.get(role));
     let permissions = roles.flat_map(|role| role.permissions.iter());
     let led = world.pods.values().filter(|pod| pod.active && pod.manager_email.as_ref() == Some(&user.email));
@@ -172,6 +173,6 @@ fn actor(world: &World, user: &User, session: SessionId) -> Actor {
         roles: user.roles.clone(),
         permissions: PermissionSet::from_strings(permissions),
         pods_by_email: led.map(|pod| pod.id.clone()).collect(),
-        session: Some(session),
+        session,
     }
 }

@@ -9,10 +9,10 @@ use domain::digest::Digest;
 use domain::execution::ResultChunk;
 use domain::idempotency::{Idempotency, IdempotencyKey};
 use domain::ids::{InstanceId, JobId, PodId, RequestId, SessionId, UserId};
-use domain::job::{Lease, NOTIFICATION_ATTEMPTS};
+use domain::job::{Audience, Lease, NOTIFICATION_ATTEMPTS};
 use domain::lifecycle::Transition;
 use domain::pod::Pod;
-use domain::ports::{Change, Earlier};
+use domain::ports::{Change, Earlier, SealedCredential};
 use domain::request::{Effect, NotificationKind, Request, StateKind};
 use domain::script::LogLine;
 use domain::target::{LastSync, Target, TargetDatabase};
@@ -20,18 +20,23 @@ use domain::text::DatabaseName;
 use domain::user::{PermissionSet, Role, User, roles};
 use uuid::Uuid;
 
+use super::deliveries::DeliveryRow;
+
 /// A row of the queue, as tests look at it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JobRow {
     pub id: JobId,
     pub kind: JobKind,
     pub request: RequestId,
+    /// Who a notification is for.
+    pub audience: Option<Audience>,
     pub state: JobState,
     /// How often it was claimed.
     pub attempts: u32,
     pub fence: i64,
     /// Not to be claimed before.
     pub due_at: Timestamp,
+    pub queued_at: Timestamp,
     /// What operators read about the last failure.
     pub error: Option<String>,
 }
@@ -72,6 +77,8 @@ pub(super) struct Account {
     pub(super) password_hash: String,
     /// No token that was issued before this moment is accepted.
     pub(super) tokens_valid_from: Option<Timestamp>,
+    /// When they were looked for in Slack without success, last.
+    pub(super) slack_not_found_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -128,6 +135,10 @@ pub(super) struct World {
     pub(super) syncs: BTreeMap<InstanceId, LastSync>,
     /// When the next look at a target is due. None is: at once.
     pub(super) next_syncs: BTreeMap<InstanceId, Timestamp>,
+    /// In the order in which they began.
+    pub(super) deliveries: Vec<DeliveryRow>,
+    pub(super) slack_calls: HashMap<TokenHash, Timestamp>,
+    pub(super) sealed: BTreeMap<String, SealedCredential>,
 }
 
 /// A role as an installation may define it.
@@ -161,6 +172,9 @@ impl Default for World {
             databases: BTreeMap::new(),
             syncs: BTreeMap::new(),
             next_syncs: BTreeMap::new(),
+            deliveries: vec![],
+            slack_calls: HashMap::new(),
+            sealed: BTreeMap::new(),
         }
     }
 }
@@ -196,35 +210,50 @@ impl World {
         if matches!(request.state.kind(), StateKind::Failed | StateKind::Cancelled | StateKind::Interrupted) {
             self.chunks.remove(&request.id);
         }
-        self.carry_out(&effects, request.id, audit.at);
+        self.carry_out(&effects, &request, audit.at);
         self.audit.push(audit);
         self.news.push(Change::Request(request.id));
         request
     }
 
-    pub(super) fn carry_out(&mut self, effects: &[Effect], request: RequestId, now: Timestamp) {
+    pub(super) fn carry_out(&mut self, effects: &[Effect], request: &Request, now: Timestamp) {
         for effect in effects {
             match effect {
                 Effect::EnqueueExecution { not_before } => {
-                    self.enqueue(JobKind::Execution, request, not_before.map_or(now, |t| t.max(now)));
+                    let due_at = not_before.map_or(now, |t| t.max(now));
+                    self.enqueue(JobKind::Execution, None, request.id, now, due_at);
                 }
-                Effect::DropExecution => self.drop_execution(request),
-                Effect::SignalCancel => self.news.push(Change::Cancel(request)),
-                Effect::Notify(kind) => self.enqueue(JobKind::Notification(*kind), request, now),
+                Effect::DropExecution => self.drop_execution(request.id),
+                Effect::SignalCancel => self.news.push(Change::Cancel(request.id)),
+                Effect::Notify(kind) => {
+                    for audience in kind.audiences(request) {
+                        let kind = JobKind::Notification(*kind);
+                        self.enqueue(kind, Some(audience), request.id, now, now);
+                    }
+                }
             }
         }
     }
 
-    fn enqueue(&mut self, kind: JobKind, request: RequestId, due_at: Timestamp) {
+    fn enqueue(
+        &mut self,
+        kind: JobKind,
+        audience: Option<Audience>,
+        request: RequestId,
+        queued_at: Timestamp,
+        due_at: Timestamp,
+    ) {
         let number = self.jobs.len() as u128 + 1;
         self.jobs.push(JobRow {
             id: JobId::from_uuid(Uuid::from_u128(0x0b00_0000_0000_4000_8000_0000_0000_0000 + number)),
             kind,
             request,
+            audience,
             state: JobState::Queued,
             attempts: 0,
             fence: 0,
             due_at,
+            queued_at,
             error: None,
         });
         self.news.push(Change::Jobs);
@@ -246,6 +275,12 @@ impl World {
         if let Some(account) = self.accounts.get_mut(&user) {
             account.tokens_valid_from = account.tokens_valid_from.max(Some(now));
         }
+    }
+
+    /// Whose account is tied to a Slack user.
+    pub(super) fn tied_to(&self, slack_user_id: &str) -> Option<UserId> {
+        let mut users = self.accounts.values().map(|account| &account.user);
+        users.find(|user| user.slack_user_id.as_deref() == Some(slack_user_id)).map(|user| user.id)
     }
 
     pub(super) fn unknown_pod<'a>(&self, mut pods: impl Iterator<Item = &'a PodId>) -> Option<PodId> {

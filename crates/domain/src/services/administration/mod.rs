@@ -14,6 +14,7 @@ use crate::policy::{self, Denied};
 use crate::ports::{
     Clock, Directory, DirectoryError, IdGenerator, PasswordHasher, StoreError, UserError, UserStore,
 };
+use crate::target::ReferenceRules;
 use crate::user::{Actor, Origin, Permission};
 
 pub use people::{AccountChange, NewAccount};
@@ -78,6 +79,8 @@ pub struct Administration {
     pub users: Arc<dyn UserStore>,
     pub directory: Arc<dyn Directory>,
     pub passwords: Arc<dyn PasswordHasher>,
+    /// Which credentials targets may name.
+    pub references: ReferenceRules,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdGenerator>,
 }

@@ -21,13 +21,15 @@ pub struct NewAccount {
 }
 
 /// What changes of an account; `None` leaves it. A new password is an act of its own.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct AccountChange {
     pub name: Option<DisplayName>,
     /// `Some(None)` takes the person out of their POD.
     pub pod: Option<Option<PodId>>,
     pub roles: Option<Vec<String>>,
     pub active: Option<bool>,
+    /// `Some(None)` unties the account from Slack.
+    pub slack_user_id: Option<Option<String>>,
 }
 
 impl Administration {
@@ -86,6 +88,8 @@ impl Administration {
         crate::target::replace(&mut after.pod, change.pod.clone());
         crate::target::replace(&mut after.roles, change.roles.map(some_roles).transpose()?);
         crate::target::replace(&mut after.active, change.active);
+        crate::target::replace(&mut after.slack_user_id, change.slack_user_id.clone());
+        check_slack_user(after.slack_user_id.as_deref())?;
         self.may_change(authority, &before, &after).await?;
         if after == before {
             return Ok(after);
@@ -95,6 +99,7 @@ impl Administration {
             pod: change.pod,
             roles: (after.roles != before.roles).then(|| after.roles.clone()),
             active: change.active,
+            slack_user_id: change.slack_user_id,
             ..UserUpdate::default()
         };
         let act = Act {
@@ -164,8 +169,9 @@ impl Administration {
     ) -> Result<(), AdministrationError> {
         let own = authority.user() == Some(before.id);
         if own {
-            let same =
-                (&before.roles, &before.pod, before.active) == (&after.roles, &after.pod, after.active);
+            let decided =
+                |user: &User| (user.roles.clone(), user.pod.clone(), user.active, user.slack_user_id.clone());
+            let same = decided(before) == decided(after);
             return if same { Ok(()) } else { Err(Denied::OwnAccount.into()) };
         }
         self.may_hand_out(authority, &[before, after]).await
@@ -202,9 +208,26 @@ fn some_roles(mut roles: Vec<String>) -> Result<Vec<String>, AdministrationError
     Ok(roles)
 }
 
+/// As Slack writes them: `U` or `W`, then capital letters and digits.
+fn check_slack_user(id: Option<&str>) -> Result<(), AdministrationError> {
+    let fits = |id: &str| {
+        (2..=64).contains(&id.len())
+            && id.starts_with(['U', 'W'])
+            && id.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    };
+    match id {
+        Some(id) if !fits(id) => {
+            let message =
+                "must be the id of a user in Slack, as U0123456789 (in their profile: Copy member ID)";
+            Err(AdministrationError::invalid("slackUserId", message))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn on_trail(user: &User) -> Value {
     json!({
         "email": user.email.as_str(), "name": user.name.as_str(), "roles": user.roles, "active": user.active,
-        "pod": user.pod.as_ref().map(PodId::as_str),
+        "pod": user.pod.as_ref().map(PodId::as_str), "slackUserId": user.slack_user_id,
     })
 }

@@ -10,6 +10,9 @@ use crate::policy::{self, Denied};
 use crate::text::Email;
 use crate::user::{Origin, Permission};
 
+/// The longest name that a channel in Slack can have, in characters.
+const MAX_CHANNEL: usize = 80;
+
 impl Administration {
     pub async fn add_pod(
         &self,
@@ -66,12 +69,23 @@ fn may_change_leader(authority: &Authority<'_>, before: Option<&Pod>, after: &Po
 }
 
 fn check(pod: &Pod) -> Result<(), AdministrationError> {
-    super::targets::check_description(pod.description.as_deref())
+    super::targets::check_description(pod.description.as_deref())?;
+    let fits = |c: char| !c.is_whitespace() && !c.is_control();
+    match &pod.slack_channel {
+        Some(channel)
+            if !(1..=MAX_CHANNEL).contains(&channel.chars().count()) || !channel.chars().all(fits) =>
+        {
+            let message =
+                "must be the id of a channel in Slack, as C0123456789, or its name; at most 80 characters";
+            Err(AdministrationError::invalid("slackChannel", message))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn on_trail(pod: &Pod) -> Value {
     json!({
         "name": pod.name.as_str(), "managerEmail": pod.manager_email.as_ref().map(Email::as_str),
-        "description": pod.description, "active": pod.active,
+        "description": pod.description, "slackChannel": pod.slack_channel, "active": pod.active,
     })
 }

@@ -9,7 +9,8 @@ use crate::audit::{Entity, EntityKind};
 use crate::ids::{InstanceId, PodId};
 use crate::ports::DirectoryError;
 use crate::target::{
-    Admits, DatabaseChange, Engine, LastSync, MongoAddress, Target, TargetChange, TargetDatabase, TlsMode,
+    Admits, DatabaseChange, Engine, LastSync, MongoAddress, ReferenceError, Target, TargetChange,
+    TargetDatabase, TlsMode,
 };
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
@@ -40,6 +41,7 @@ impl Administration {
         authority.require(Permission::ManageTargets)?;
         check(&new.target)?;
         let target = &new.target;
+        self.check_reference(target)?;
         let mut after = on_trail(target);
         after["databases"] = json!(new.databases.iter().map(DatabaseName::as_str).collect::<Vec<_>>());
         let entity = Entity::new(EntityKind::Instance, &target.id);
@@ -59,6 +61,10 @@ impl Administration {
         let before = self.target(authority, id).await?;
         let after = before.changed(change);
         check(&after)?;
+        // The configuration may have changed since: what is there already may stay, and be switched off.
+        if after.credentials != before.credentials {
+            self.check_reference(&after)?;
+        }
         self.replace_target(authority, "instance.update", before, after, origin).await
     }
 
@@ -75,6 +81,7 @@ impl Administration {
         if before.connection_revision != revision {
             return Err(AdministrationError::OtherRevision { current: before.connection_revision });
         }
+        self.check_reference(&before)?;
         let after = Target { bound_revision: Some(revision), ..before.clone() };
         self.replace_target(authority, "instance.bind", before, after, origin).await
     }
@@ -130,6 +137,17 @@ impl Administration {
         Ok(self.directory.last_sync(id).await?)
     }
 
+    /// Nobody can bind what the portal would not fetch.
+    fn check_reference(&self, target: &Target) -> Result<(), AdministrationError> {
+        self.references.check(&target.credentials).map_err(|error| {
+            let field = match error {
+                ReferenceError::NoSuchSource(_) => "connection.credentialSource",
+                ReferenceError::OutsidePrefixes(_) => "connection.credentialReference",
+            };
+            AdministrationError::invalid(field, &error.to_string())
+        })
+    }
+
     async fn replace_target(
         &self,
         authority: &Authority<'_>,
@@ -171,6 +189,7 @@ fn on_trail(target: &Target) -> Value {
         },
         "approvalsNeeded": target.approvals_needed, "approvalTtlMs": milliseconds(target.approval_ttl),
         "pods": target.pods.iter().map(PodId::as_str).collect::<Vec<_>>(),
+        "slackResults": target.slack_results.as_str(), "slackDecisions": target.slack_decisions,
     })
 }
 

@@ -19,18 +19,19 @@ use tokio_util::task::TaskTracker;
 use self::lease::LeaseKeeper;
 use self::outcome::Outcome;
 use self::preview::PreviewSink;
+use self::script::Door;
 pub use self::script::Scripts;
-use super::{error_chain, wait_for_jobs};
-use crate::execution::ExecutionOrder;
+use super::{Keyring, error_chain, wait_for_jobs};
+use crate::execution::{Credentials, ExecutionOrder};
 use crate::ids::RequestId;
 use crate::job::{Lease, WorkerId};
 use crate::lifecycle::transition;
 use crate::ports::{
-    ChangeFeed, Clock, CredentialSource, ExecutionClaim, FinishError, JobQueue, RequestStore, ResultStore,
+    ChangeFeed, Clock, ExecutionClaim, ExecutionError, FinishError, JobQueue, RequestStore, ResultStore,
     ScriptTarget, StoreError, TargetExecutor,
 };
 use crate::request::{Event, Request, StateKind, SubmissionKind};
-use crate::target::{CredentialSourceKind, Engine, Target};
+use crate::target::{Engine, Target};
 use crate::user::Origin;
 
 /// How the worker works.
@@ -68,7 +69,7 @@ pub struct ExecutionWorker {
     pub executors: HashMap<Engine, Arc<dyn TargetExecutor>>,
     /// Absent on a portal that runs no scripts.
     pub scripts: Option<Scripts>,
-    pub credentials: HashMap<CredentialSourceKind, Arc<dyn CredentialSource>>,
+    pub credentials: Keyring,
     pub changes: Arc<dyn ChangeFeed>,
     pub clock: Arc<dyn Clock>,
     pub worker: WorkerId,
@@ -199,10 +200,7 @@ impl ExecutionWorker {
             Ok(way) => way,
             Err(message) => return Outcome::internal(message),
         };
-        let Some(source) = self.credentials.get(&target.credentials.source) else {
-            return Outcome::credentials(&target);
-        };
-        let credentials = match source.fetch(&target.credentials).await {
+        let credentials = match self.credentials.fetch(&target).await {
             Ok(credentials) => credentials,
             Err(error) => {
                 tracing::error!(request = %id, instance = %target.id, error = %error_chain(&error),
@@ -210,7 +208,7 @@ impl ExecutionWorker {
                 return Outcome::credentials(&target);
             }
         };
-        let order = ExecutionOrder {
+        let mut order = ExecutionOrder {
             request: id,
             database: request.target.database.clone(),
             credentials,
@@ -225,10 +223,19 @@ impl ExecutionWorker {
         let executor = match way {
             Way::Query(executor) => executor,
             Way::Script(scripts, target) => {
-                return scripts.run(Arc::clone(target), &order, lease, sink, cancel).await;
+                let door = Door { target: Arc::clone(target), credentials: self.credentials.clone() };
+                return scripts.run(door, &order, lease, sink, cancel).await;
             }
         };
-        let result = executor.execute(&order, &mut sink, cancel).await;
+        let mut result = executor.execute(&order, &mut sink, cancel.clone()).await;
+        // The login may have been replaced since it was fetched. Nothing was sent when it is refused.
+        if matches!(result, Err(ExecutionError::CredentialsRejected { .. }))
+            && !sink.has_rows()
+            && let Some(credentials) = renewed(&self.credentials, &order).await
+        {
+            order.credentials = credentials;
+            result = executor.execute(&order, &mut sink, cancel).await;
+        }
         if let Err(error) = &result {
             tracing::info!(request = %id, instance = %order.target.id, error = outcome::class(error),
                 cause = %outcome::loggable_cause(error), "the execution did not succeed");
@@ -319,6 +326,18 @@ impl ExecutionWorker {
                 Err(FinishError::Conflict) => {}
                 Err(FinishError::Store(error)) => return Err(error),
             }
+        }
+    }
+}
+
+/// Another login than the refused one, if there is one by now.
+async fn renewed(keyring: &Keyring, order: &ExecutionOrder) -> Option<Credentials> {
+    match keyring.fetch_anew(&order.target, &order.credentials).await {
+        Ok(renewed) => renewed,
+        Err(error) => {
+            tracing::error!(request = %order.request, instance = %order.target.id, error = %error_chain(&error),
+                "credentials could not be fetched again");
+            None
         }
     }
 }

@@ -20,6 +20,10 @@ impl PreviewSink {
         Self { inner, preview: vec![], bytes: 0, full: false }
     }
 
+    pub(super) fn has_rows(&self) -> bool {
+        self.bytes > 0
+    }
+
     pub(super) fn into_preview(self) -> Preview {
         self.preview
     }

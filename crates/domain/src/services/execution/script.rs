@@ -16,10 +16,11 @@ use crate::execution::{
 };
 use crate::job::Lease;
 use crate::ports::{
-    ExecutionError, ResultSink, ScriptConnection, ScriptLogs, ScriptRunner, ScriptTarget, SinkError,
+    ExecutionError, ResultSink, ScriptConnection, ScriptLogs, ScriptRunner, ScriptSession, ScriptTarget,
+    SinkError,
 };
 use crate::script::{ReturnedValue, ScriptEnd, ScriptError, ScriptOrder, ScriptOutcome};
-use crate::services::error_chain;
+use crate::services::{Keyring, error_chain};
 use crate::target::{Engine, Limits};
 
 /// Chunks are about this large.
@@ -39,10 +40,33 @@ impl fmt::Debug for Scripts {
     }
 }
 
+/// The way to a script's session.
+pub(super) struct Door {
+    pub(super) target: Arc<dyn ScriptTarget>,
+    pub(super) credentials: Keyring,
+}
+
+impl Door {
+    /// A refused login is looked up once more: it may have been replaced since it was fetched.
+    async fn open(
+        self,
+        mut order: ExecutionOrder,
+        stop: &CancellationToken,
+    ) -> Result<Box<dyn ScriptSession>, ExecutionError> {
+        let refused = match self.target.open(&order, stop.clone()).await {
+            Err(error @ ExecutionError::CredentialsRejected { .. }) => error,
+            opened => return opened,
+        };
+        let Some(credentials) = super::renewed(&self.credentials, &order).await else { return Err(refused) };
+        order.credentials = credentials;
+        self.target.open(&order, stop.clone()).await
+    }
+}
+
 impl Scripts {
     pub(super) async fn run(
         &self,
-        target: Arc<dyn ScriptTarget>,
+        door: Door,
         order: &ExecutionOrder,
         lease: &Lease,
         mut sink: PreviewSink,
@@ -50,7 +74,7 @@ impl Scripts {
     ) -> Outcome {
         let (stop, its_order) = (cancel.child_token(), order.clone());
         let connect = async move {
-            let session = target.open(&its_order, stop.clone()).await?;
+            let session = door.open(its_order, &stop).await?;
             Ok(ScriptConnection { session, stop })
         };
         let script = ScriptOrder {

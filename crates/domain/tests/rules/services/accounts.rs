@@ -7,6 +7,7 @@ use domain::pod::PodChange;
 use domain::policy::Denied;
 use domain::ports::{UserError, UserStore};
 use domain::services::{AccountChange, Administration, AdministrationError, Authority, NewAccount};
+use domain::target::{CredentialSourceKind, ReferenceRules};
 use domain::text::NewPassword;
 use domain::user::{Actor, Origin, Permission, PermissionSet, User, roles};
 use serde_json::json;
@@ -39,6 +40,7 @@ impl Office {
             users: store.user_store(),
             directory: store.directory(),
             passwords: Arc::new(PlainPasswords),
+            references: references(),
             clock: world.clock.clone(),
             ids: Arc::new(SequentialIds::new()),
         };
@@ -70,6 +72,12 @@ impl Office {
     fn is_untouched(&self) {
         assert_eq!(self.world.store.audit_actions(), Vec::<String>::new());
     }
+}
+
+/// What the targets of these tests may name; nothing is sealed here.
+fn references() -> ReferenceRules {
+    let prefixes = || vec!["TARGET_".to_owned()];
+    ReferenceRules::new([(CredentialSourceKind::Env, prefixes()), (CredentialSourceKind::Aws, prefixes())])
 }
 
 fn id(name: &str) -> UserId {
@@ -281,6 +289,7 @@ async fn a_change_is_on_the_trail_with_what_was_before_it_and_who_made_it() {
         pod: Some(None),
         roles: Some(vec![roles::VIEWER.to_owned(), roles::MANAGER.to_owned(), roles::VIEWER.to_owned()]),
         active: Some(false),
+        ..AccountChange::default()
     };
     let after = office.change(&office.root, "ada", change).await.expect("root may");
     assert_eq!(after, office.user("ada").await);
@@ -291,10 +300,11 @@ async fn a_change_is_on_the_trail_with_what_was_before_it_and_who_made_it() {
     assert_eq!(entry.entity.id, id("ada").to_string());
     let before = json!({
         "email": "ada@example.com", "name": "ada", "roles": ["developer"], "active": true, "pod": "payments",
+        "slackUserId": null,
     });
     let new = json!({
         "email": "ada@example.com", "name": "Ada King", "roles": ["manager", "viewer"], "active": false,
-        "pod": null,
+        "pod": null, "slackUserId": null,
     });
     assert_eq!((entry.old_values.as_ref(), entry.new_values.as_ref()), (Some(&before), Some(&new)));
 }
@@ -324,6 +334,7 @@ async fn a_change_that_changes_nothing_leaves_nothing() {
         pod: Some(ada.pod.clone()),
         roles: Some(ada.roles.clone()),
         active: Some(true),
+        ..AccountChange::default()
     };
     for change in [same, AccountChange::default()] {
         assert_eq!(office.change(&office.root, "ada", change).await.expect("root may"), ada);

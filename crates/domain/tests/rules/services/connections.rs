@@ -9,10 +9,10 @@ use domain::audit::{AuditEntry, Entity, EntityKind};
 use domain::execution::{Credentials, DatabaseError};
 use domain::policy::Denied;
 use domain::ports::{
-    CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError, Inspection, SinkError,
-    TargetInspector,
+    CredentialError, CredentialSource, Directory, DirectoryError, ExecutionError, Inspection, RoleReport,
+    SinkError, TargetInspector,
 };
-use domain::services::{Authority, ConnectionError, Connections, Failed, SyncReport, TestReport};
+use domain::services::{Authority, ConnectionError, Connections, Failed, Keyring, SyncReport, TestReport};
 use domain::target::{
     CredentialSourceKind, Engine, LastSync, SyncAttempt, SyncChanges, SyncOutcome, Target, TargetChange,
     TargetDatabase,
@@ -47,7 +47,7 @@ impl Lab {
             HashMap::from([(Engine::Postgresql, inspector.clone() as _)]);
         let connections = Connections {
             directory: world.store.directory(),
-            credentials: HashMap::from([(CredentialSourceKind::Env, source)]),
+            credentials: Keyring::from_iter([source]),
             inspectors,
             audit: world.store.audit_log(),
             clock: world.clock.clone(),
@@ -56,7 +56,7 @@ impl Lab {
         Self { world, credentials, inspector, connections, root }
     }
 
-    async fn test(&self, id: &str) -> Result<TestReport, ConnectionError> {
+    pub(super) async fn test(&self, id: &str) -> Result<TestReport, ConnectionError> {
         self.connections.test(&Authority::Person(&self.root), &instance_id(id), Origin::default()).await
     }
 
@@ -101,9 +101,17 @@ fn source(text: &str) -> Box<dyn std::error::Error + Send + Sync> {
 async fn a_test_tells_what_the_server_is_and_has_and_is_on_the_trail() {
     let lab = Lab::new();
     lab.inspector.shows(&[database_name("shop"), database()]);
-    let report = lab.test("orders-db").await.expect("it was tried");
     let databases = vec![database(), database_name("shop")];
-    let inspection = Inspection { server_version: "15.18".to_owned(), databases };
+    let role = RoleReport {
+        name: "portal".to_owned(),
+        privileges: vec!["createdb".to_owned()],
+        member_of: vec!["pg_read_all_data".to_owned()],
+        may_write: Some(false),
+    };
+    lab.inspector.shows_role(role.clone());
+    let latency = Duration::from_millis(2);
+    let inspection = Inspection { server_version: "15.18".to_owned(), latency, role, databases };
+    let report = lab.test("orders-db").await.expect("it was tried");
     assert_eq!(report, TestReport { at: at(0), outcome: Ok(inspection) });
     assert_eq!(lab.inspector.looks(), [(instance_id("orders-db"), database(), USERNAME.to_owned())]);
     let entry = lab.only_entry();
@@ -183,7 +191,12 @@ impl TargetInspector for SlowInspector {
             }
         }
         let databases = vec![database_name("shop")];
-        Ok(Inspection { server_version: "15.18".to_owned(), databases })
+        Ok(Inspection {
+            server_version: "15.18".to_owned(),
+            latency: Duration::from_millis(2),
+            role: RoleReport::default(),
+            databases,
+        })
     }
 }
 
@@ -381,6 +394,15 @@ async fn every_failure_of_a_credential_has_its_sentence_and_reaches_no_server() 
             CredentialError::Forbidden,
             "The reference of this instance is outside of the prefixes that the configuration allows.",
         ),
+        (
+            CredentialError::Denied { source: source("AccessDeniedException") },
+            "The source of the credentials does not let the portal read them; the log says how it put that.",
+        ),
+        (
+            CredentialError::OtherServer,
+            "What is kept under the reference of this instance says that it is for another server.",
+        ),
+        (CredentialError::NoSuchSource, "This portal is not set up for this source of credentials."),
     ];
     for (error, message) in cases {
         lab.credentials.fail_next(error);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use domain::execution::{DatabaseError, Failure, FailureKind, ResultChunk};
 use domain::ids::RequestId;
-use domain::job::WorkerId;
+use domain::job::{Audience, WorkerId};
 use domain::ports::{CredentialError, CredentialSource, ExecutionError, SinkError, TargetExecutor};
 use domain::request::{NotificationKind, ResultKept, State, StateKind};
 use domain::review::Refusal;
-use domain::services::{ExecutionSettings, ExecutionWorker};
-use domain::target::{CredentialSourceKind, Engine, Limits};
+use domain::services::{ExecutionSettings, ExecutionWorker, Keyring};
+use domain::target::{Engine, Limits};
 use futures_util::TryStreamExt;
 use secrecy::ExposeSecret;
 use testkit::builders::{database, request, target, target_database};
@@ -52,7 +52,7 @@ impl Rig {
             results: self.world.store.result_store(),
             scripts: None,
             executors: HashMap::from([(Engine::Postgresql, executor)]),
-            credentials: HashMap::from([(CredentialSourceKind::Env, credentials)]),
+            credentials: Keyring::from_iter([credentials]),
             changes: self.world.store.change_feed(),
             clock: self.world.clock.clone(),
             worker: WorkerId(name.to_owned()),
@@ -91,9 +91,14 @@ impl Rig {
         }
     }
 
+    /// What the POD's channel is told, oldest first.
     pub(super) fn notified(&self, id: RequestId) -> Vec<NotificationKind> {
+        self.told(id, Audience::Channel)
+    }
+
+    fn told(&self, id: RequestId, audience: Audience) -> Vec<NotificationKind> {
         let jobs = self.world.store.jobs();
-        let about = jobs.iter().filter(|job| job.request == id);
+        let about = jobs.iter().filter(|job| job.request == id && job.audience == Some(audience));
         about
             .filter_map(|job| match job.kind {
                 JobKind::Notification(kind) => Some(kind),
@@ -169,6 +174,7 @@ async fn a_success_keeps_the_whole_result_and_a_preview_of_its_first_100_rows() 
     );
     let told = [NotificationKind::Submitted, NotificationKind::Approved, NotificationKind::Completed];
     assert_eq!(rig.notified(id), told);
+    assert_eq!(rig.told(id, Audience::Requester), [NotificationKind::Completed]);
     assert_eq!(rig.job_state(id), JobState::Done);
 }
 
@@ -276,6 +282,8 @@ async fn credentials_that_cannot_be_had_are_told_without_why() {
         CredentialError::Malformed { reason: format!("not JSON: {PASSWORD}") },
         CredentialError::Unavailable { source: PASSWORD.into() },
         CredentialError::Forbidden,
+        CredentialError::Denied { source: PASSWORD.into() },
+        CredentialError::OtherServer,
     ];
     for reason in reasons {
         let rig = Rig::new();
@@ -294,7 +302,7 @@ async fn credentials_that_cannot_be_had_are_told_without_why() {
 async fn a_credential_source_that_is_not_configured_fails_the_request() {
     let rig = Rig::new();
     let id = rig.approved().await;
-    let worker = ExecutionWorker { credentials: HashMap::new(), ..rig.worker("host:1:1") };
+    let worker = ExecutionWorker { credentials: Keyring::default(), ..rig.worker("host:1:1") };
     worker.run_one().await.expect("the store answers");
     assert_eq!(rig.failure(id).await.kind, FailureKind::Credentials);
     assert_eq!(rig.executor.executions(), 0);

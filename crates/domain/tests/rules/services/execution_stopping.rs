@@ -118,7 +118,7 @@ async fn a_cancel_that_arrives_while_the_end_is_written_changes_nothing_about_th
     let overtaken = OvertakenStore {
         inner: rig.world.store.clone(),
         clock: rig.world.clock.clone(),
-        event: Mutex::new(Some(Event::RequestCancel { by: Some(approver("ada")) })),
+        events: Mutex::new([Event::RequestCancel { by: Some(approver("ada")) }].into()),
     };
     let worker = ExecutionWorker { requests: Arc::new(overtaken), ..rig.worker("host:1:1") };
     worker.run_one().await.expect("the store answers");

@@ -20,6 +20,7 @@ use super::{OvertakenStore, World};
 pub(super) fn service(world: &World) -> Requests {
     Requests {
         requests: world.store.request_store(),
+        directory: world.store.directory(),
         results: world.store.result_store(),
         logs: world.store.script_logs(world.clock.clone()),
         changes: world.store.change_feed(),
@@ -154,7 +155,7 @@ async fn a_decision_that_came_second_is_told_so() {
     let overtaken = OvertakenStore {
         inner: world.store.clone(),
         clock: world.clock.clone(),
-        event: Mutex::new(Some(Event::Withdraw)),
+        events: Mutex::new([Event::Withdraw].into()),
     };
     let service = Requests { requests: Arc::new(overtaken), ..service(&world) };
     let error = service.approve(&grace(), pending.id, None, origin()).await.expect_err("ada was faster");

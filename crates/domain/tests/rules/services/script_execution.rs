@@ -37,7 +37,7 @@ impl Stage {
         Self { rig: Rig::new(), runner: Arc::default(), target: Arc::default() }
     }
 
-    fn worker(&self) -> ExecutionWorker {
+    pub(super) fn worker(&self) -> ExecutionWorker {
         let target = self.target.clone() as Arc<dyn ScriptTarget>;
         let scripts = Scripts {
             runner: self.runner.clone() as Arc<dyn ScriptRunner>,
@@ -47,7 +47,7 @@ impl Stage {
         ExecutionWorker { scripts: Some(scripts), ..self.rig.worker("host:1:1") }
     }
 
-    async fn approved(&self, limits: Limits) -> RequestId {
+    pub(super) async fn approved(&self, limits: Limits) -> RequestId {
         self.rig.world.approved(request().script("fix.js", TEXT).limits(limits)).await.id
     }
 

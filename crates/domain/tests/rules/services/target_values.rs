@@ -65,7 +65,10 @@ async fn the_greatest_and_the_smallest_values_are_accepted() {
     let great = TargetChange {
         host: Some("a".repeat(253)),
         port: Some(u16::MAX),
-        credentials: Some(CredentialRef { source: CredentialSourceKind::Env, reference: "A".repeat(512) }),
+        credentials: Some(CredentialRef {
+            source: CredentialSourceKind::Env,
+            reference: format!("TARGET_{}", "A".repeat(505)),
+        }),
         description: Some(Some("é".repeat(2_000))),
         search_path: Some(Some("a".repeat(1_000))),
         timeout: Some(Duration::from_hours(24)),

@@ -7,7 +7,7 @@ use domain::policy::Denied;
 use domain::ports::{Directory, DirectoryError};
 use domain::services::{AdministrationError, Authority, NewTarget};
 use domain::target::{
-    CredentialRef, CredentialSourceKind, DatabaseChange, DatabaseSource, Target, TargetChange,
+    CredentialRef, CredentialSourceKind, DatabaseChange, DatabaseSource, SlackResults, Target, TargetChange,
     TargetDatabase, TlsMode,
 };
 use domain::user::{Actor, Origin, Permission};
@@ -91,7 +91,7 @@ fn of_the_connection() -> [TargetChange; 5] {
 }
 
 /// Everything else, each alone.
-fn beside_the_connection() -> [TargetChange; 13] {
+fn beside_the_connection() -> [TargetChange; 15] {
     let none = TargetChange::default;
     [
         TargetChange { name: Some(display_name("Orders")), ..none() },
@@ -107,6 +107,8 @@ fn beside_the_connection() -> [TargetChange; 13] {
         TargetChange { approvals_needed: Some(2), ..none() },
         TargetChange { approval_ttl: Some(Duration::from_mins(1)), ..none() },
         TargetChange { pods: Some(vec![pod_id("orders")]), ..none() },
+        TargetChange { slack_results: Some(SlackResults::Counts), ..none() },
+        TargetChange { slack_decisions: Some(false), ..none() },
     ]
 }
 
@@ -168,6 +170,7 @@ async fn a_change_of_a_target_is_on_the_trail_with_what_was_before_it() {
             "timeoutMs": 30_000, "lockTimeoutMs": 5_000, "maxRows": 100_000, "maxBytes": 268_435_456,
         },
         "approvalsNeeded": 1, "approvalTtlMs": 86_400_000, "pods": ["payments"],
+        "slackResults": "preview", "slackDecisions": true,
     });
     assert_eq!(old, before);
     let mut after = before;
@@ -312,6 +315,7 @@ async fn a_change_of_a_pod_is_on_the_trail_with_what_was_before_it() {
         name: Some(display_name("Money")),
         manager_email: Some(Some(email("grace"))),
         description: Some(Some("Cards".to_owned())),
+        slack_channel: Some(Some("#payments".to_owned())),
         active: Some(false),
     };
     let person = Authority::Person(&office.root);
@@ -322,10 +326,12 @@ async fn a_change_of_a_pod_is_on_the_trail_with_what_was_before_it() {
     let after = change_pod(change.clone()).await.expect("root may");
     assert_eq!(Directory::find_pod(&office.world.store, &id).await.expect("it answers"), Some(after.clone()));
     let (action, old, new) = office.last_entry();
-    let before =
-        json!({ "name": "Team payments", "managerEmail": null, "description": null, "active": true });
+    let before = json!({
+        "name": "Team payments", "managerEmail": null, "description": null, "slackChannel": null, "active": true,
+    });
     let expected = json!({
-        "name": "Money", "managerEmail": "grace@example.com", "description": "Cards", "active": false,
+        "name": "Money", "managerEmail": "grace@example.com", "description": "Cards",
+        "slackChannel": "#payments", "active": false,
     });
     assert_eq!((action.as_str(), old, new), ("pod.update", before, expected));
     assert_eq!(change_pod(change).await.expect("nothing changes"), after);

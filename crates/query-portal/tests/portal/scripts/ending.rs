@@ -110,7 +110,7 @@ async fn nothing_outlives_a_server_that_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_lets_a_script_end() {
-    let Scene { installation, server, dev, manager } = Scene::new().await;
+    let Scene { installation, mut server, dev, manager } = Scene::new().await;
     let staying = installation.serve_with(&[("QUERY_PORTAL_EXECUTION__CONCURRENCY", "0")]).await;
     let dev = staying.person(dev.access_token, dev.refresh_token);
     let body = json!({ "instanceId": "shop", "databaseName": installation.database(), "submissionType": "script",

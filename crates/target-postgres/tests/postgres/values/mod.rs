@@ -77,10 +77,8 @@ async fn typed() -> Db {
 async fn run_as_superuser(db: &Db, sql: &str) -> Outcome {
     let url = url::Url::parse(&dev_stack::test_postgres().url("x")).unwrap();
     let password = SecretString::from(url.password().unwrap());
-    let mut order = ExecutionOrder {
-        credentials: Credentials { username: url.username().to_owned(), password },
-        ..db.order(sql)
-    };
+    let mut order =
+        ExecutionOrder { credentials: Credentials::new(url.username(), password), ..db.order(sql) };
     order.target.allow_privileged_role = true;
     order.limits.max_rows = 1_000_000;
     order.limits.max_bytes = 1_000_000_000;
