@@ -27,7 +27,8 @@ const ROLE: &str = "SET LOCAL ROLE NONE;
     UNION ALL SELECT 'member', of.rolname::pg_catalog.text FROM own, pg_catalog.pg_roles AS of
         WHERE NOT own.rolsuper AND of.oid OPERATOR(pg_catalog.<>) own.oid
             AND pg_catalog.pg_has_role(own.oid, of.oid, 'MEMBER')
-    UNION ALL SELECT 'may_write', (NOT pg_catalog.pg_is_in_recovery() AND (own.rolsuper OR EXISTS (
+    UNION ALL SELECT 'may_write', (NOT pg_catalog.pg_is_in_recovery() AND (own.rolsuper
+        OR pg_catalog.has_database_privilege(own.oid, pg_catalog.current_database(), 'CREATE') OR EXISTS (
         SELECT FROM pg_catalog.pg_class AS of JOIN pg_catalog.pg_namespace AS its
                 ON its.oid OPERATOR(pg_catalog.=) of.relnamespace
             WHERE of.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v', 'f']::pg_catalog.\"char\"[])

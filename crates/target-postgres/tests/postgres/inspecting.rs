@@ -25,6 +25,60 @@ async fn a_look_gives_the_version_and_the_databases_that_the_role_may_enter() {
 }
 
 #[tokio::test]
+async fn a_look_tells_who_the_portal_is_there_and_what_it_may_do() {
+    let db = Db::cold().await;
+    let order = db.order("SELECT 1");
+    let look = async || {
+        let found = db.executor.inspect(&order.target, &order.database, &order.credentials).await.unwrap();
+        assert!(found.latency > std::time::Duration::ZERO);
+        found.role
+    };
+    let run = async |sql: &str| db.admin.batch_execute(&sql.replace("ROLE_", &db.role)).await.unwrap();
+    let role = &db.role;
+    // A schema of its own, in which the harness may have given it rights already, is not what this is about.
+    run(&format!("ALTER DATABASE {} OWNER TO CURRENT_USER", db.name)).await;
+    run("REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM ROLE_;
+         REVOKE ALL ON ALL TABLES IN SCHEMA public FROM ROLE_; CREATE SCHEMA kept; CREATE TABLE kept.t (n int)")
+    .await;
+    let before = look().await;
+    assert_eq!((&before.name, before.may_write), (role, Some(false)), "{before:?}");
+    assert_eq!((before.privileges, before.member_of), (vec![], vec![]));
+
+    run("GRANT SELECT ON kept.t TO ROLE_; GRANT USAGE ON SCHEMA kept TO ROLE_").await;
+    assert_eq!(look().await.may_write, Some(false), "who reads does not write");
+    let owned = format!("CREATE ON DATABASE {}", db.name);
+    for right in [
+        &owned,
+        "INSERT ON kept.t",
+        "UPDATE ON kept.t",
+        "DELETE ON kept.t",
+        "TRUNCATE ON kept.t",
+        "CREATE ON SCHEMA kept",
+    ] {
+        run(&format!("GRANT {right} TO ROLE_")).await;
+        assert_eq!(look().await.may_write, Some(true), "{right}");
+        run(&format!("REVOKE {right} FROM ROLE_")).await;
+    }
+    run("GRANT INSERT ON kept.t TO ROLE_; REVOKE USAGE ON SCHEMA kept FROM ROLE_").await;
+    assert_eq!(look().await.may_write, Some(false), "there is no way to the table");
+
+    run("ALTER ROLE ROLE_ CREATEROLE CREATEDB; GRANT pg_read_all_settings, pg_monitor TO ROLE_").await;
+    let strong = look().await;
+    assert_eq!(strong.privileges, ["createdb", "createrole"]);
+    let expected = ["pg_monitor", "pg_read_all_settings"];
+    assert!(expected.iter().all(|role| strong.member_of.contains(&(*role).to_owned())), "{strong:?}");
+
+    // Whoever owns the database cannot lead the look astray.
+    run("CREATE SCHEMA astray; CREATE TABLE astray.pg_roles (rolname name, oid oid, rolsuper boolean);
+         CREATE FUNCTION astray.yes(name, name) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+         CREATE OPERATOR astray.= (LEFTARG = name, RIGHTARG = name, FUNCTION = astray.yes);
+         GRANT USAGE ON SCHEMA astray TO ROLE_; ALTER ROLE ROLE_ SET search_path = astray, pg_catalog")
+    .await;
+    assert_eq!(look().await, strong);
+    db.finish().await;
+}
+
+#[tokio::test]
 async fn a_look_reports_a_login_that_is_not_accepted() {
     let db = Db::cold().await;
     let mut order = db.order("SELECT 1");
