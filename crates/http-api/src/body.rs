@@ -50,13 +50,22 @@ impl FromRequest for JsonBody {
 
 /// Reads a body to its end, if that is neither too many bytes nor too long a time away.
 pub(crate) async fn receive(payload: Payload, limit: Duration) -> Result<Bytes, Problem> {
-    match timeout(limit, to_bytes_limited(BodyStream::new(payload), MAX_BODY_BYTES)).await {
+    receive_at_most(MAX_BODY_BYTES, payload, limit).await
+}
+
+/// The same for a route that takes less.
+pub(crate) async fn receive_at_most(
+    most: usize,
+    payload: Payload,
+    limit: Duration,
+) -> Result<Bytes, Problem> {
+    match timeout(limit, to_bytes_limited(BodyStream::new(payload), most)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Ok(Err(_))) => Err(unreadable()),
         Ok(Err(_)) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            format!("The body is larger than {MAX_BODY_BYTES} bytes."),
+            format!("The body is larger than {most} bytes."),
         )),
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,

@@ -100,6 +100,9 @@ pub(crate) struct Conversation {
 #[derive(Deserialize)]
 pub(crate) struct TeamAnswer {
     pub(crate) team_id: String,
+    /// Of the organisation, where the workspace belongs to one.
+    #[serde(default)]
+    pub(crate) enterprise_id: Option<String>,
 }
 
 /// An answer of which only matters that there is one: without `ok` it is none of Slack's.

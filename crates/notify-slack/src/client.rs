@@ -79,7 +79,7 @@ struct Inner {
     client: SlackHyperClient,
     token: SlackApiToken,
     timeout: Duration,
-    team: OnceCell<String>,
+    team: OnceCell<TeamAnswer>,
     verifier: SlackEventSignatureVerifier,
     default_channel: Option<String>,
     request_link: Option<String>,
@@ -207,12 +207,8 @@ impl Slack {
     }
 
     /// The workspace of the bot: asked for once.
-    pub(crate) async fn team(&self) -> Result<&str, CallError> {
-        let ask = || async {
-            let answer: TeamAnswer = self.get("auth.test", &[]).await?;
-            Ok(answer.team_id)
-        };
-        self.0.team.get_or_try_init(ask).await.map(String::as_str)
+    pub(crate) async fn team(&self) -> Result<&TeamAnswer, CallError> {
+        self.0.team.get_or_try_init(|| self.get("auth.test", &[])).await
     }
 
     async fn post<T>(

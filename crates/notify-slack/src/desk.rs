@@ -60,7 +60,9 @@ impl WebApiDesk {
 struct Payload {
     #[serde(rename = "type")]
     kind: String,
-    user: Named,
+    user: User,
+    #[serde(default)]
+    team: Option<Team>,
     #[serde(default)]
     channel: Option<Named>,
     #[serde(default)]
@@ -69,6 +71,21 @@ struct Payload {
     actions: Vec<Action>,
     #[serde(default)]
     view: Option<View>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
+    #[serde(default)]
+    team_id: Option<String>,
+}
+
+/// The workspace in which somebody pressed.
+#[derive(Deserialize)]
+struct Team {
+    id: String,
+    #[serde(default)]
+    enterprise_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +122,23 @@ fn payload(body: &[u8]) -> Result<Payload, InvalidCall> {
     serde_json::from_str(&json).map_err(|_| malformed("its payload is not an interaction"))
 }
 
+/// As Slack makes them, and nothing that means anything elsewhere.
+fn is_user_id(id: &str) -> bool {
+    let rest = id.strip_prefix(['U', 'W']).unwrap_or_default();
+    (1..=63).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
 impl Payload {
+    /// The presser's workspace, with its organisation where that is certain: what Slack says of a user goes before what it
+    /// says of the place.
+    fn teams(&self) -> Vec<String> {
+        let place = self.team.as_ref();
+        let own = self.user.team_id.clone().or_else(|| place.map(|team| team.id.clone()));
+        let organisation = place.filter(|team| Some(&team.id) == own.as_ref());
+        let organisation = organisation.and_then(|team| team.enterprise_id.clone());
+        own.into_iter().chain(organisation).collect()
+    }
+
     /// What is wished, and the channel to answer in where it is not the one in which somebody pressed.
     fn wish(&self) -> Result<(Wish, Option<String>), InvalidCall> {
         match self.kind.as_str() {
@@ -150,13 +183,23 @@ impl SlackDesk for WebApiDesk {
     fn read(&self, call: SignedCall<'_>, now: Timestamp) -> Result<Interaction, InvalidCall> {
         let signature = self.check_signature(call, now)?;
         let payload = payload(call.body)?;
+        if !is_user_id(&payload.user.id) {
+            return Err(malformed("the id of who pressed is none"));
+        }
         let (wish, channel) = payload.wish()?;
+        let teams = payload.teams();
         let channel = channel.or(payload.channel.map(|channel| channel.id)).unwrap_or_default();
         Ok(Interaction {
-            by: Presser { slack_user_id: payload.user.id, channel },
+            by: Presser { slack_user_id: payload.user.id, teams, channel },
             wish,
             signature: TokenHash::of(&signature),
         })
+    }
+
+    async fn is_ours(&self, by: &Presser) -> Result<bool, SlackError> {
+        let own = self.slack.team().await.map_err(failed)?;
+        let is_own = |id: &String| *id == own.team_id || Some(id) == own.enterprise_id.as_ref();
+        Ok(by.teams.iter().any(is_own))
     }
 
     async fn ask_for_reason(

@@ -161,6 +161,7 @@ const CODES: &[(&[&str], Verdict)] = &[
         &[
             "channel_not_found",
             "is_archived",
+            "is_inactive",
             "not_in_channel",
             "channel_type_not_supported",
             "method_not_supported_for_channel_type",
@@ -187,7 +188,6 @@ const CODES: &[(&[&str], Verdict)] = &[
         &[
             "cannot_dm_bot",
             "invalid_user_combination",
-            "is_inactive",
             "not_enough_users",
             "too_many_users",
             "user_disabled",
@@ -290,6 +290,7 @@ mod tests {
             "not_in_channel",
             "channel_not_found",
             "is_archived",
+            "is_inactive",
             "restricted_action",
             "ekm_access_denied",
         ] {

@@ -12,6 +12,7 @@ mod message;
 mod notifier;
 mod pace;
 mod people;
+mod search;
 mod text;
 
 pub use client::{Slack, SlackConfig, SlackSetupError};

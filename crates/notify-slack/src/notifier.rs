@@ -2,8 +2,8 @@
 //!
 //! Before a message is sent it is noted that its outcome is unclear, and afterwards what became of it. When it is still
 //! unclear at the next try (the connection broke, the portal was killed), the conversation is searched for the message,
-//! whose first block carries the id of the job. Where the app may not read the conversation, or the channel is only known
-//! by its name, the message is sent again: people may then read it twice, but never not at all.
+//! whose first block carries the id of the job: see [`crate::search`]. Where that is not possible the message is sent
+//! again: people may then read it twice, but never not at all.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,26 +24,24 @@ use serde_json::json;
 
 use crate::client::Slack;
 use crate::errors::{CallError, Verdict};
-use crate::message::{Message, channel_message, delivery_block_id, direct_message};
+use crate::message::{Message, channel_message, direct_message};
 use crate::pace::Pace;
 use crate::people::trusted_email;
+use crate::search::CutOff;
 
 /// Less than the lease of the job: what takes longer is tried again.
 const LONGEST: Duration = Duration::from_secs(45);
-/// Slack dates messages by its own clock.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(5);
-/// 200 messages each; in a busier channel a message may be told twice.
-const PAGES: usize = 20;
 /// How often somebody without an account in Slack is looked for.
 const LOOK_AGAIN: TimeDelta = TimeDelta::hours(24);
 
 /// See the module.
 pub struct SlackNotifier {
-    slack: Slack,
+    pub(crate) slack: Slack,
     deliveries: Arc<dyn Deliveries>,
     people: Arc<dyn SlackPeople>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     pace: Pace,
+    pub(crate) cut_off: CutOff,
     /// Ids of channels that are configured by name, as Slack told them.
     channel_ids: Mutex<HashMap<String, String>>,
 }
@@ -60,6 +58,8 @@ enum Update {
     Done,
     /// The message is not there any more, or cannot be changed any more.
     Gone,
+    /// The app cannot reach its channel any more, and the POD has another one by now.
+    LeftBehind,
 }
 
 /// Where a message goes.
@@ -89,7 +89,8 @@ impl SlackNotifier {
         people: Arc<dyn SlackPeople>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { slack, deliveries, people, clock, pace: Pace::default(), channel_ids: Mutex::default() }
+        let (pace, cut_off, channel_ids) = (Pace::default(), CutOff::default(), Mutex::default());
+        Self { slack, deliveries, people, clock, pace, cut_off, channel_ids }
     }
 
     async fn deliver(&self, told: &Notification) -> Result<(), NotifyError> {
@@ -103,23 +104,35 @@ impl SlackNotifier {
         }
     }
 
-    async fn tell_channel(&self, told: &Notification, delivery: Option<Delivery>) -> Result<(), NotifyError> {
+    async fn tell_channel(
+        &self,
+        told: &Notification,
+        mut delivery: Option<Delivery>,
+    ) -> Result<(), NotifyError> {
         let message = channel_message(told, self.slack.request_link());
+        let configured = told.pod.as_ref().and_then(|pod| pod.slack_channel.as_deref());
+        let configured = configured.or(self.slack.default_channel());
         let there = self.deliveries.channel_message(told.request.id).await.map_err(later)?;
         let is_new = there.is_none();
         if let Some(there) = there {
             self.turn(&there.channel, &told.job, "chat.update")?;
-            if self.update(told, &there, &message).await? == Update::Done {
-                return Ok(());
+            let pending = told.request.state.kind() == StateKind::Pending;
+            // Where it cannot be told, the channel is tried at least while somebody has to decide.
+            let moved =
+                configured.is_none_or(|name| self.channel_id(name).map_or(pending, |id| id != there.channel));
+            match self.update(told, delivery.as_ref(), &there, moved, &message).await? {
+                Update::Done => return Ok(()),
+                Update::Gone => {}
+                // What may have arrived there is of no use to anybody.
+                Update::LeftBehind => delivery = delivery.filter(|d| d.recipient != there.channel),
             }
-            if told.request.state.kind() != StateKind::Pending {
-                // Somebody took the message away: there is nothing left that anybody could act on.
+            if !pending {
+                // There is nothing left that anybody could act on.
                 let reason = "the message in the channel is not there any more, or cannot be changed";
                 return self.nobody(&told.job, &there.channel, reason).await;
             }
         }
-        let configured = told.pod.as_ref().and_then(|pod| pod.slack_channel.as_deref());
-        let Some(name) = configured.or(self.slack.default_channel()) else {
+        let Some(name) = configured else {
             tracing::info!(request = %told.request.id, kind = told.job.kind.as_str(), "no channel in Slack to tell");
             return Ok(());
         };
@@ -128,7 +141,7 @@ impl SlackNotifier {
             self.turn(id.as_deref().unwrap_or(name), &told.job, "chat.postMessage")?;
         } else {
             // The turn was taken for the update, which told nobody anything.
-            self.may_call("chat.postMessage")?;
+            self.may_call("chat.postMessage", Some(id.as_deref().unwrap_or(name)))?;
         }
         let place = Place { name, recipient: name, id };
         self.post(told, delivery, &place, &message).await
@@ -141,16 +154,17 @@ impl SlackNotifier {
     ) -> Result<(), NotifyError> {
         let Some(user) = self.find_requester(told).await? else { return Ok(()) };
         self.turn(&user, &told.job, "chat.postMessage")?;
-        self.may_call("conversations.open")?;
+        self.may_call("conversations.open", None)?;
         let conversation = match self.slack.open_conversation(&user).await {
             Ok(conversation) => conversation,
             Err(error) => {
                 if error.verdict() == Verdict::Final {
                     self.nobody(&told.job, &user, &error.to_string()).await?;
                 }
-                return Err(self.not_delivered(error));
+                return Err(self.not_done(error));
             }
         };
+        self.may_call("chat.postMessage", Some(&conversation))?;
         let place = Place { name: &conversation, recipient: &user, id: Some(conversation.clone()) };
         let message = direct_message(told, self.slack.request_link());
         self.post(told, delivery, &place, &message).await
@@ -163,27 +177,31 @@ impl SlackNotifier {
         let contact = self.people.contact(user).await.map_err(later)?;
         let contact = contact
             .ok_or_else(|| NotifyError::Permanent { reason: "the requester has no account".to_owned() })?;
+        if !contact.active {
+            let reason = "the requester's account is not active";
+            self.nobody(&told.job, contact.email.as_str(), reason).await?;
+            return Ok(None);
+        }
         if let Some(id) = contact.slack_user_id {
             return Ok(Some(id));
         }
         if contact.not_found_at.is_some_and(|at| at + LOOK_AGAIN > now) {
             return Ok(None);
         }
-        self.may_call("users.lookupByEmail")?;
+        self.may_call("users.lookupByEmail", None)?;
         let found = match self.slack.lookup_by_email(contact.email.as_str()).await {
             Ok(person) => Some(person),
             Err(error) if error.code() == Some("users_not_found") => None,
-            Err(error) => return Err(self.not_delivered(error)),
+            Err(error) => return Err(self.not_done(error)),
         };
         if let Some(person) = found {
-            let email =
-                trusted_email(&self.slack, &person).await.map_err(|error| self.not_delivered(error))?;
+            let email = trusted_email(&self.slack, &person).await.map_err(|error| self.not_done(error))?;
             let audit = AuditEntry {
                 user: None,
                 action: "user.slack".to_owned(),
                 entity: Entity::new(EntityKind::User, user),
                 old_values: None,
-                new_values: Some(json!({ "slack_user_id": person.id })),
+                new_values: Some(json!({ "slackUserId": person.id })),
                 origin: Origin { channel: Channel::System, ..Origin::default() },
                 at: now,
             };
@@ -193,9 +211,11 @@ impl SlackNotifier {
                 return Ok(Some(person.id));
             }
         }
-        if self.people.not_found(user, now).await.map_err(later)? {
+        // Noted before it is no news any more: otherwise a crash between the two would leave nothing to be seen.
+        if contact.not_found_at.is_none() {
             self.nobody(&told.job, contact.email.as_str(), "nobody in Slack has this address").await?;
         }
+        self.people.not_found(user, now).await.map_err(later)?;
         Ok(None)
     }
 
@@ -205,28 +225,36 @@ impl SlackNotifier {
         self.deliveries.nobody(job, recipient, reason, self.clock.now()).await.map_err(later)
     }
 
+    /// Changes the message that is there. A doubt about an earlier post stays as it is on record: to change a message
+    /// twice does no harm.
     async fn update(
         &self,
         told: &Notification,
+        delivery: Option<&Delivery>,
         there: &SlackMessage,
+        moved: bool,
         message: &Message,
     ) -> Result<Update, NotifyError> {
         let job = &told.job;
-        self.deliveries.begin(job, &there.channel, self.clock.now()).await.map_err(later)?;
+        let mut opened = None;
+        if delivery.is_none_or(|delivery| delivery.unclear_since.is_none()) {
+            opened = Some(self.deliveries.begin(job, &there.channel, self.clock.now()).await.map_err(later)?);
+        }
         match self.slack.update(&there.channel, &there.ts, message).await {
             Ok(_) => {
                 self.deliveries.sent(job.lease.job, there, self.clock.now()).await.map_err(later)?;
                 Ok(Update::Done)
             }
             Err(error) => {
-                if error.nothing_happened() {
-                    self.deliveries.refused(job.lease.job).await.map_err(later)?;
-                }
+                self.refused(job, &error, opened).await?;
                 match error.code() {
-                    Some("message_not_found" | "cant_update_message" | "edit_window_closed") => {
-                        Ok(Update::Gone)
+                    Some("is_archived" | "channel_not_found" | "not_in_channel" | "is_inactive") if moved => {
+                        Ok(Update::LeftBehind)
                     }
-                    _ => Err(self.not_delivered(error)),
+                    Some(
+                        "message_not_found" | "cant_update_message" | "edit_window_closed" | "is_inactive",
+                    ) => Ok(Update::Gone),
+                    _ => Err(self.not_delivered(error, Some(&there.channel))),
                 }
             }
         }
@@ -240,12 +268,16 @@ impl SlackNotifier {
         message: &Message,
     ) -> Result<(), NotifyError> {
         let job = &told.job;
-        if let Some(since) = delivery.and_then(|delivery| delivery.unclear_since)
-            && let Some(message) = self.search(job, place, since).await?
-        {
-            return self.deliveries.sent(job.lease.job, &message, self.clock.now()).await.map_err(later);
+        let doubt = delivery.and_then(|delivery| Some((delivery.unclear_since?, delivery.recipient)));
+        if let Some((since, recipient)) = &doubt {
+            // Where it may have been sent to; the POD may have another channel by now.
+            let same = recipient == place.recipient;
+            let channel = if same { place.id.clone() } else { self.channel_id(recipient) };
+            if let Some(message) = self.search(job, channel.as_deref(), *since).await? {
+                return self.deliveries.sent(job.lease.job, &message, self.clock.now()).await.map_err(later);
+            }
         }
-        self.deliveries.begin(job, place.recipient, self.clock.now()).await.map_err(later)?;
+        let since = self.deliveries.begin(job, place.recipient, self.clock.now()).await.map_err(later)?;
         match self.slack.post_message(place.name, message).await {
             Ok(posted) => {
                 self.remember_channel(place.name, &posted.channel);
@@ -253,67 +285,52 @@ impl SlackNotifier {
                 self.deliveries.sent(job.lease.job, &message, self.clock.now()).await.map_err(later)
             }
             Err(error) => {
-                if error.nothing_happened() {
-                    self.deliveries.refused(job.lease.job).await.map_err(later)?;
-                }
-                Err(self.not_delivered(error))
+                self.refused(job, &error, doubt.is_none().then_some(since)).await?;
+                Err(self.not_delivered(error, Some(place.id.as_deref().unwrap_or(place.name))))
             }
         }
     }
 
-    /// Looks for a message of which it is not known whether it was sent.
-    async fn search(
+    /// Ends the doubt that was `opened` just now, if Slack says that nothing happened. That says nothing about an earlier
+    /// try: its doubt stays.
+    async fn refused(
         &self,
         job: &NotificationJob,
-        place: &Place<'_>,
-        since: Timestamp,
-    ) -> Result<Option<SlackMessage>, NotifyError> {
-        let again = |why: &str| {
-            tracing::warn!(request = %job.request, job = %job.lease.job, why, "a message may be sent twice");
-            Ok(None)
-        };
-        let Some(channel) = &place.id else { return again("the channel is only known by its name") };
-        let block_id = delivery_block_id(job.lease.job);
-        let oldest = (since - CLOCKS_DIFFER).timestamp();
-        let mut cursor = None;
-        for _ in 0..PAGES {
-            self.may_call("conversations.history")?;
-            let page = match self.slack.history(channel, oldest, cursor.as_deref()).await {
-                Ok(page) => page,
-                Err(error) if error.code().is_some_and(|code| CANNOT_READ.contains(&code)) => {
-                    return again("the app may not read the conversation");
-                }
-                Err(error) => return Err(self.not_delivered(error)),
-            };
-            if let Some(ts) = page.find(&block_id) {
-                return Ok(Some(SlackMessage { channel: channel.clone(), ts: ts.to_owned() }));
+        error: &CallError,
+        opened: Option<Timestamp>,
+    ) -> Result<(), NotifyError> {
+        match opened {
+            Some(since) if error.nothing_happened() => {
+                self.deliveries.refused(job.lease.job, since).await.map_err(later)
             }
-            cursor = page.next();
-            if cursor.is_none() {
-                return Ok(None);
-            }
+            Some(_) | None => Ok(()),
         }
-        again("the conversation is too busy to be searched")
     }
 
     /// Before anything is begun: whether it is the job's turn in the channel, and whether Slack wants to be asked at all.
     fn turn(&self, channel: &str, job: &NotificationJob, method: &'static str) -> Result<(), NotifyError> {
-        self.may_call(method)?;
+        self.may_call(method, Some(channel))?;
         let turn = self.pace.turn(channel, job.lease.job, self.clock.now());
         turn.map_err(|after| NotifyError::Later { after })
     }
 
-    fn may_call(&self, method: &'static str) -> Result<(), NotifyError> {
-        match self.pace.held(method, self.clock.now()) {
+    /// Slack counts what it is sent by channel, and everything else by method.
+    pub(crate) fn may_call(&self, method: &'static str, channel: Option<&str>) -> Result<(), NotifyError> {
+        match self.pace.held(method, channel, self.clock.now()) {
             Some(after) => Err(NotifyError::Later { after }),
             None => Ok(()),
         }
     }
 
-    fn not_delivered(&self, error: CallError) -> NotifyError {
+    /// Of a call that is not about sending.
+    pub(crate) fn not_done(&self, error: CallError) -> NotifyError {
+        self.not_delivered(error, None)
+    }
+
+    fn not_delivered(&self, error: CallError, channel: Option<&str>) -> NotifyError {
         if let CallError::TooMany { method, after } = &error {
             let until = TimeDelta::from_std(*after).unwrap_or(TimeDelta::hours(1));
-            self.pace.hold(method, self.clock.now() + until);
+            self.pace.hold(method, channel, self.clock.now(), until);
             return NotifyError::Later { after: *after };
         }
         match error.verdict() {
@@ -336,18 +353,6 @@ impl SlackNotifier {
         }
     }
 }
-
-/// What Slack answers where the app may write, but not read.
-const CANNOT_READ: &[&str] = &[
-    "access_denied",
-    "channel_not_found",
-    "method_not_supported_for_channel_type",
-    "missing_scope",
-    "no_permission",
-    "not_allowed_token_type",
-    "not_in_channel",
-    "team_access_not_granted",
-];
 
 /// Names of channels are in lower case.
 fn is_channel_id(text: &str) -> bool {

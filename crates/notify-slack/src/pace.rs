@@ -18,9 +18,12 @@ const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(5);
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     lanes: Mutex<HashMap<String, Lane>>,
-    /// Methods that Slack asked to leave alone, and until when.
-    held: Mutex<HashMap<&'static str, Timestamp>>,
+    /// What Slack asked to leave alone, and until when.
+    held: Mutex<HashMap<Held, Timestamp>>,
 }
+
+/// A method, for one channel or for all.
+type Held = (&'static str, Option<String>);
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -37,17 +40,23 @@ impl Pace {
         lanes.entry(channel.to_owned()).or_default().turn(job, now)
     }
 
-    /// Leaves a method alone until then.
-    pub(crate) fn hold(&self, method: &'static str, until: Timestamp) {
+    /// Leaves a method alone for a while: in this channel, or altogether.
+    pub(crate) fn hold(&self, method: &'static str, channel: Option<&str>, now: Timestamp, pause: TimeDelta) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = held.get(method).map_or(until, |before| until.max(*before));
-        held.insert(method, until);
+        held.retain(|_, until| *until > now);
+        let until = held.entry((method, channel.map(str::to_owned))).or_insert(now);
+        *until = (*until).max(now + pause);
     }
 
     /// How long a method has to be left alone.
-    pub(crate) fn held(&self, method: &'static str, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn held(
+        &self,
+        method: &'static str,
+        channel: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Duration> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = held.get(method).map(|until| *until - now)?;
+        let left = held.get(&(method, channel.map(str::to_owned))).map(|until| *until - now)?;
         left.to_std().ok().filter(|left| !left.is_zero())
     }
 }
@@ -134,10 +143,16 @@ mod tests {
     #[test]
     fn a_method_is_left_alone_for_as_long_as_slack_says() {
         let pace = Pace::default();
-        pace.hold("chat.postMessage", at(30));
-        pace.hold("chat.postMessage", at(10));
-        assert_eq!(pace.held("chat.postMessage", at(20)), Some(Duration::from_secs(10)));
-        assert_eq!(pace.held("chat.postMessage", at(30)), None);
-        assert_eq!(pace.held("chat.update", at(20)), None);
+        let (post, history) = ("chat.postMessage", "conversations.history");
+        pace.hold(post, Some("c"), at(0), TimeDelta::seconds(30));
+        pace.hold(post, Some("c"), at(5), TimeDelta::seconds(5));
+        pace.hold(history, None, at(5), TimeDelta::seconds(45));
+        assert_eq!(pace.held(post, Some("c"), at(20)), Some(Duration::from_secs(10)));
+        assert_eq!(pace.held(post, Some("c"), at(30)), None);
+        assert_eq!(pace.held(post, Some("d"), at(20)), None, "another channel is not concerned");
+        assert_eq!(pace.held("chat.update", Some("c"), at(20)), None);
+        assert_eq!(pace.held(history, None, at(20)), Some(Duration::from_secs(30)));
+        pace.hold(post, Some("d"), at(100), TimeDelta::seconds(1));
+        assert_eq!(pace.held.lock().unwrap().len(), 1, "what is over is forgotten");
     }
 }

@@ -13,7 +13,7 @@ pub(crate) async fn trusted_email(slack: &Slack, person: &Person) -> Result<Opti
     if person.deleted || person.is_bot || person.is_stranger || person.is_email_confirmed == Some(false) {
         return Ok(None);
     }
-    let own = slack.team().await?;
+    let own = slack.team().await?.team_id.as_str();
     let in_organisation =
         person.enterprise_user.as_ref().is_some_and(|user| user.teams.iter().any(|t| t == own));
     if person.team_id.as_deref() != Some(own) && !in_organisation {

@@ -11,7 +11,7 @@ pub(crate) struct Shown {
     pub(crate) text: String,
     /// Nothing was left out.
     pub(crate) whole: bool,
-    /// Nothing in it had to be made visible.
+    /// Whoever looks at it sees what is there: see [`is_plain`].
     pub(crate) plain: bool,
 }
 
@@ -24,7 +24,7 @@ impl Shown {
 
 /// A text of several lines, of at most `limit` characters as Slack counts them in the worst case ([`weight`]).
 pub(crate) fn block(text: &str, limit: usize) -> Shown {
-    show(text, limit, |c| matches!(c, '\n' | '\t'))
+    show(text, limit, in_blocks)
 }
 
 /// A text within a line.
@@ -32,13 +32,18 @@ pub(crate) fn inline(text: &str, limit: usize) -> Shown {
     show(text, limit, |_| false)
 }
 
+/// What a text of several lines has and a text within a line has not.
+fn in_blocks(c: char) -> bool {
+    matches!(c, '\n' | '\t')
+}
+
 /// Stands where something was left out.
 const CUT: char = '…';
 /// Slack refuses empty texts.
 const EMPTY: &str = "(empty)";
 
-fn show(text: &str, limit: usize, kept: impl Fn(char) -> bool) -> Shown {
-    let mut shown = Shown { text: String::new(), whole: true, plain: true };
+fn show(text: &str, limit: usize, kept: fn(char) -> bool) -> Shown {
+    let mut shown = Shown { text: String::new(), whole: true, plain: is_plain(text, kept) };
     let mut left = limit.saturating_sub(weight(CUT));
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
@@ -52,18 +57,75 @@ fn show(text: &str, limit: usize, kept: impl Fn(char) -> bool) -> Shown {
         if needed > left {
             shown.text.push(CUT);
             shown.whole = false;
-            // The rest is not shown, but what it hides still counts.
-            shown.plain &= visible && characters.all(|c| kept(c) || c == '\r' || !is_invisible(c));
             break;
         }
         left -= needed;
-        shown.plain &= visible;
         shown.text.push_str(&piece);
     }
     if shown.text.is_empty() {
         EMPTY.clone_into(&mut shown.text);
     }
     shown
+}
+
+/// Slack folds long messages: of more than this it is not certain that somebody has seen it.
+const LINES: usize = 40;
+/// More than this in a row push what follows out of sight.
+const EMPTY_LINES: usize = 3;
+/// As [`EMPTY_LINES`], in columns.
+const SPACES: usize = 40;
+const TAB_COLUMNS: usize = 8;
+/// More than this in a row on one letter are drawn over its neighbours.
+const MARKS: usize = 3;
+
+/// Whether a text looks as it is: nothing in it is invisible, moves or covers its neighbours, or pushes them out of sight.
+/// All of it counts, shown or not.
+fn is_plain(text: &str, kept: fn(char) -> bool) -> bool {
+    let text = if kept('\n') { text.replace("\r\n", "\n") } else { text.to_owned() };
+    text.chars().all(|c| kept(c) || !is_invisible(c))
+        && !text.chars().any(|c| runs_from_right(c) || c.general_category() == GeneralCategory::EnclosingMark)
+        && longest(&text, |c| usize::from(c.general_category() == GeneralCategory::NonspacingMark)) <= MARKS
+        && longest(&text, columns_of_space) <= SPACES
+        && text.lines().count() <= LINES
+        && most_empty_lines(&text) <= EMPTY_LINES
+}
+
+/// The most that characters in a row come to; one that comes to nothing ends the row.
+fn longest(text: &str, measure: impl Fn(char) -> usize) -> usize {
+    let sums = text.chars().map(measure).scan(0, |sum, n| {
+        *sum = if n == 0 { 0 } else { *sum + n };
+        Some(*sum)
+    });
+    sums.max().unwrap_or(0)
+}
+
+fn columns_of_space(c: char) -> usize {
+    match c {
+        ' ' => 1,
+        '\t' => TAB_COLUMNS,
+        _ => 0,
+    }
+}
+
+fn most_empty_lines(text: &str) -> usize {
+    let rows = text.lines().scan(0, |empty, line| {
+        *empty = if line.trim().is_empty() { *empty + 1 } else { 0 };
+        Some(*empty)
+    });
+    rows.max().unwrap_or(0)
+}
+
+/// The blocks with letters and digits of writing that runs from right to left (bidirectional classes R, AL and AN): beside
+/// them numbers and signs are shown in another order than they have.
+fn runs_from_right(c: char) -> bool {
+    matches!(
+        c,
+        '\u{590}'..='\u{8ff}'
+            | '\u{fb1d}'..='\u{fdff}'
+            | '\u{fe70}'..='\u{fefe}'
+            | '\u{10800}'..='\u{10fff}'
+            | '\u{1e800}'..='\u{1efff}'
+    )
 }
 
 /// How much of a limit a character takes: Slack does not say whether it counts characters or UTF-16 units, before or
@@ -181,8 +243,63 @@ mod tests {
 
     #[test]
     fn what_can_be_seen_stays() {
-        let text = "SELECT 'ä密ש🎉', $1 -- *b* `c` <!x>\n\tFROM a";
+        let text = "SELECT 'ä密я🎉', $1 -- *b* `c` <!x>\n\tFROM a";
         assert_eq!(block(text, 500), Shown { text: text.to_owned(), whole: true, plain: true });
+    }
+
+    #[test]
+    fn what_would_be_shown_in_another_order_or_over_its_neighbours_stays_but_is_not_plain() {
+        for text in [
+            "a = 'א' AND 1 < 2",
+            "x'ب'1",
+            "\u{661}",
+            "\u{7c1}",
+            "\u{fb1d}",
+            "\u{fe70}",
+            "\u{10800}",
+            "\u{10fff}",
+            "\u{1e800}",
+            "\u{1eeff}",
+            "DROP\u{20dd}",
+            "e\u{301}\u{301}\u{301}\u{301}",
+        ] {
+            // Unassigned ones are made visible besides.
+            if !text.chars().any(is_invisible) {
+                assert_eq!(
+                    block(text, 500),
+                    Shown { text: text.to_owned(), whole: true, plain: false },
+                    "{text}"
+                );
+            }
+            assert!(
+                !inline(text, 500).plain && !block(&format!("{}{text}", "x".repeat(600)), 500).plain,
+                "{text}"
+            );
+        }
+        for text in ["e\u{301}\u{301}\u{301}", "é密ญี่🎉Ж", "a\u{fb00}"] {
+            assert!(block(text, 500).plain, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_pushes_text_out_of_sight_is_not_plain() {
+        let lines = |n: usize| vec!["x"; n].join("\n");
+        let around = |between: &str| format!("a{between}b");
+        for text in [lines(40), around("\n\n\n\n"), around(&" ".repeat(40)), around(&"\t".repeat(5))] {
+            assert!(block(&text, 5_000).is_faithful(), "{text:?}");
+        }
+        for text in [
+            lines(41),
+            lines(41).replace('\n', "\r\n"),
+            around("\n\n\n\n\n"),
+            around("\n \n\t\n \n\n"),
+            around("\r\n\r\n\r\n\r\n\r\n"),
+            around(&" ".repeat(41)),
+            around(&"\t".repeat(6)),
+        ] {
+            assert!(!block(&text, 5_000).plain, "{text:?}");
+        }
+        assert!(!inline(&around(&" ".repeat(41)), 5_000).plain);
     }
 
     #[test]

@@ -252,11 +252,15 @@ pub(crate) struct TargetAdd {
 pub(crate) enum CredentialCommand {
     /// Keep a login, sealed, under a name that instances can refer to as sealed:REFERENCE. Replaces what is kept there.
     Set {
-        /// Has to begin with one of secrets.sealed_prefixes.
+        /// Has to begin with one of secrets.sealed_prefixes; 512 bytes at most.
         #[arg(long)]
         reference: String,
         #[arg(long)]
         username: String,
+        /// A server that the login is for, as the instance has it; may be repeated. The login goes to instances with
+        /// these servers only. Without any it goes wherever an admin enters its reference.
+        #[arg(long = "host", value_name = "HOST:PORT")]
+        hosts: Vec<String>,
         /// Read the password from the first line of standard input.
         #[arg(long)]
         password_stdin: bool,

@@ -19,15 +19,18 @@ use notify_slack::SlackConfig;
 use percent_encoding::percent_decode_str;
 use pg_tls::Authorities;
 use secrecy::{ExposeSecret, SecretString};
-use secrets::SealingKeys;
+use secrets::{AwsConfig, SealingKeys};
 use store_postgres::StoreConfig;
 use url::Url;
 
 use self::read::Draft;
 pub(crate) use self::settings::{Config, Log, LogFormat, Slack};
-use self::settings::{SECRETS, defaults};
+use self::settings::{SECRETS, Secrets, defaults};
 
 const ENV_PREFIX: &str = "QUERY_PORTAL_";
+
+/// Longest time for one fetch from AWS, all of its tries together.
+const AWS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Config {
     /// Reads defaults, then the file when one is named, then the environment. All mistakes are told at once.
@@ -145,6 +148,22 @@ impl Config {
     pub(crate) fn sealing_keys(&self) -> anyhow::Result<Option<SealingKeys>> {
         let keys = self.secrets.sealed_keys.as_ref().filter(|_| !self.secrets.sealed_prefixes.is_empty());
         keys.map(SealingKeys::parse).transpose().context("secrets.sealed_keys")
+    }
+
+    /// `None` when the source `aws` is not set up. What is wrong with the endpoint is told either way.
+    pub(crate) fn aws_settings(&self) -> anyhow::Result<Option<AwsConfig>> {
+        let Secrets { aws_prefixes, aws_region, aws_endpoint_url, .. } = &self.secrets;
+        let given = |text: &String| Some(text).filter(|text| !text.is_empty()).cloned();
+        // As a URL is written, and not as somebody has typed it.
+        let url = |text: String| safe_url(&text).map(|url| url.to_string());
+        let settings = AwsConfig {
+            prefixes: aws_prefixes.clone(),
+            region: given(aws_region),
+            endpoint_url: given(aws_endpoint_url).map(url).transpose().context("secrets.aws_endpoint_url")?,
+            timeout: AWS_TIMEOUT,
+        };
+        settings.check().context("secrets.aws_endpoint_url")?;
+        Ok((!aws_prefixes.is_empty()).then_some(settings))
     }
 
     /// `None` when nothing is told in Slack.
@@ -269,6 +288,20 @@ mod tests {
             "server.workers",
         ] {
             assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_aws_is_used_as_it_was_checked() {
+        let settings = |toml: &str| load(&format!("[secrets]\n{toml}\n"))?.aws_settings();
+        let found =
+            settings("aws_prefixes = ['a/']\naws_endpoint_url = 'HTTPS://Vault.Example'").unwrap().unwrap();
+        assert_eq!(found.endpoint_url.as_deref(), Some("https://vault.example/"));
+        found.check().unwrap();
+        assert!(settings("aws_endpoint_url = 'HTTPS://Vault.Example'").unwrap().is_none());
+        for wrong in ["HTTP://vault.example", "http://user@localhost", "vault.example"] {
+            let error = settings(&format!("aws_endpoint_url = '{wrong}'")).unwrap_err().to_string();
+            assert!(error.contains("secrets.aws_endpoint_url: "), "{error}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use async_trait::async_trait;
 use domain::job::Audience;
 use domain::ports::{Notification, Notifier, NotifyError};
-use domain::request::{Request, ResultKept, State};
+use domain::request::{Request, ResultKept, State, StateKind};
 
 /// Writes ids and kinds to the log, and nothing that a person wrote.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,10 @@ impl Notifier for ConsoleNotifier {
             request.target.instance,
             request.state.kind(),
         );
-        for line in told(request).lines() {
+        // As in Slack, how it ended in detail is for the requester.
+        let over = request.state.kind().is_settled() && request.state.kind() != StateKind::Pending;
+        let details = if over && job.audience == Audience::Channel { String::new() } else { told(request) };
+        for line in details.lines() {
             lines.push_str("    ");
             lines.extend(line.chars().map(printable));
             lines.push('\n');

@@ -17,7 +17,7 @@ use domain::target::Engine;
 use http_api::{Api, ApiSettings, RateLimits};
 use notify_slack::{Slack, SlackNotifier, WebApiDesk};
 use script_runner::ProcessScriptRunner;
-use secrets::{AwsConfig, AwsCredentialSource, Cached, EnvCredentialSource, SealedCredentialSource};
+use secrets::{AwsCredentialSource, Cached, EnvCredentialSource, SealedCredentialSource};
 use store_postgres::{
     PgAuditLog, PgChangeFeed, PgDeliveries, PgDirectory, PgHealth, PgJobQueue, PgReplayGuard, PgRequestStore,
     PgResultStore, PgScriptLogs, PgSealedStore, PgSessionStore, PgSlackPeople, PgStore, PgUserStore,
@@ -52,9 +52,6 @@ pub(crate) struct Surroundings {
 
 /// Deliveries of one process at the same time.
 const DELIVERIES: usize = 4;
-
-/// Longest time for one fetch from AWS, all of its tries together.
-const AWS_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let mut settings = StoreConfig::new(config.database_url()?.clone());
@@ -95,14 +92,8 @@ fn keyring(config: &Config, store: &PgStore, variables: Vec<(String, String)>) -
     let kept_for = Duration::from_secs(secrets.cache_seconds);
     let mut sources: Vec<Arc<dyn CredentialSource>> =
         vec![Arc::new(EnvCredentialSource::new(secrets.env_prefixes.clone(), variables))];
-    if !secrets.aws_prefixes.is_empty() {
-        let given = |text: &String| Some(text).filter(|text| !text.is_empty()).cloned();
-        let aws = AwsCredentialSource::new(AwsConfig {
-            prefixes: secrets.aws_prefixes.clone(),
-            region: given(&secrets.aws_region),
-            endpoint_url: given(&secrets.aws_endpoint_url),
-            timeout: AWS_TIMEOUT,
-        })?;
+    if let Some(settings) = config.aws_settings()? {
+        let aws = AwsCredentialSource::new(settings)?;
         sources.push(Arc::new(Cached::new(Arc::new(aws), kept_for)));
     }
     if let Some(keys) = config.sealing_keys()? {

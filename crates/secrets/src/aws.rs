@@ -40,6 +40,16 @@ pub struct AwsConfig {
     pub timeout: Duration,
 }
 
+impl AwsConfig {
+    /// Whether a source can be made of it.
+    pub fn check(&self) -> Result<(), AwsConfigError> {
+        if self.endpoint_url.as_deref().is_some_and(|url| !is_protected(url)) {
+            return Err(AwsConfigError::Endpoint);
+        }
+        Ok(())
+    }
+}
+
 /// Why Secrets Manager cannot be used as it is configured.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AwsConfigError {
@@ -66,9 +76,7 @@ impl fmt::Debug for AwsCredentialSource {
 
 impl AwsCredentialSource {
     pub fn new(config: AwsConfig) -> Result<Self, AwsConfigError> {
-        if config.endpoint_url.as_deref().is_some_and(|url| !is_protected(url)) {
-            return Err(AwsConfigError::Endpoint);
-        }
+        config.check()?;
         let rules = rules(CredentialSourceKind::Aws, config.prefixes.clone());
         Ok(Self { config, rules, own_login: None, client: OnceCell::new() })
     }

@@ -1,5 +1,6 @@
 //! Credentials in environment variables: the reference `TARGET_SHOP` stands for `TARGET_SHOP_USERNAME` and
-//! `TARGET_SHOP_PASSWORD`, or for the variable `TARGET_SHOP`, which holds a whole login as `login` reads it.
+//! `TARGET_SHOP_PASSWORD`, or for the variable `TARGET_SHOP`, which holds a whole login as `login` reads it. Of both,
+//! `TARGET_SHOP_HOSTS` says for which servers it is.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +11,7 @@ use domain::ports::{CredentialError, CredentialSource};
 use domain::target::{CredentialRef, CredentialSourceKind, ReferenceRules};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{admit, login, malformed, rules};
+use crate::{admit, login, malformed, parse_hosts, rules};
 
 /// Reads credentials that were taken from the environment once, at start.
 ///
@@ -49,6 +50,18 @@ impl EnvCredentialSource {
     fn variable(&self, name: &str) -> Option<&SecretString> {
         self.variables.get(name)
     }
+
+    /// With the servers that the variable for them names. What cannot be read there must not set the login free.
+    fn bound(&self, name: &str, found: Credentials) -> Result<Credentials, CredentialError> {
+        let name = format!("{name}_HOSTS");
+        let Some(text) = self.variable(&name) else { return Ok(found) };
+        if found.hosts.is_some() {
+            return Err(malformed(format!("the connection string names its servers already; remove {name}")));
+        }
+        let hosts =
+            parse_hosts(text.expose_secret()).map_err(|error| malformed(format!("{name}: {error}")))?;
+        Ok(Credentials { hosts: Some(hosts), ..found })
+    }
 }
 
 #[async_trait]
@@ -62,17 +75,20 @@ impl CredentialSource for EnvCredentialSource {
         let name = &reference.reference;
         let username = self.variable(&format!("{name}_USERNAME"));
         let password = self.variable(&format!("{name}_PASSWORD"));
-        match (self.variable(name), username, password) {
-            (Some(whole), None, None) => login::parse(whole.expose_secret()),
+        let found = match (self.variable(name), username, password) {
+            (Some(whole), None, None) => login::parse(whole.expose_secret())?,
             // Which of the two is meant nobody can know, and the wrong one may be a login with more rights.
-            (Some(_), _, _) => Err(malformed(format!(
-                "both {name} and {name}_USERNAME or {name}_PASSWORD are set; set either the one or the other two"
-            ))),
-            (None, Some(username), Some(password)) => {
-                login::login(username.expose_secret(), password.clone())
+            (Some(_), _, _) => {
+                return Err(malformed(format!(
+                    "both {name} and {name}_USERNAME or {name}_PASSWORD are set; set either the one or the other two"
+                )));
             }
-            (None, _, _) => Err(CredentialError::NotFound),
-        }
+            (None, Some(username), Some(password)) => {
+                login::login(username.expose_secret(), password.clone())?
+            }
+            (None, _, _) => return Err(CredentialError::NotFound),
+        };
+        self.bound(name, found)
     }
 }
 
@@ -90,6 +106,19 @@ mod tests {
             ("TARGET_URL", "postgresql://portal:s3cret@db.example/shop"),
             ("TARGET_TWICE", "postgresql://portal:s3cret@db.example/shop"),
             ("TARGET_TWICE_PASSWORD", "s3cret"),
+            ("TARGET_TIED_USERNAME", "portal"),
+            ("TARGET_TIED_PASSWORD", "s3cret"),
+            ("TARGET_TIED_HOSTS", "DB1:5432, db2:5432"),
+            ("TARGET_JSON", r#"{"username": "portal", "password": "s3cret"}"#),
+            ("TARGET_JSON_HOSTS", "db1:5432"),
+            ("TARGET_LOOSE_USERNAME", "portal"),
+            ("TARGET_LOOSE_PASSWORD", "s3cret"),
+            ("TARGET_LOOSE_HOSTS", "s3cret"),
+            ("TARGET_BLANK_USERNAME", "portal"),
+            ("TARGET_BLANK_PASSWORD", "s3cret"),
+            ("TARGET_BLANK_HOSTS", ""),
+            ("TARGET_NAMED", "postgresql://portal:s3cret@db.example/shop"),
+            ("TARGET_NAMED_HOSTS", "db1:5432"),
             ("OTHER", "postgresql://root:root@db.example/shop"),
             ("OTHER_USERNAME", "root"),
             ("OTHER_PASSWORD", "root"),
@@ -127,6 +156,23 @@ mod tests {
             "{error}"
         );
         assert!(!error.contains("s3cret"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_variable_beside_the_login_says_for_which_servers_it_is() {
+        let hosts =
+            async |name: &str| fetch(name).await.unwrap().hosts.unwrap().into_iter().collect::<Vec<_>>();
+        assert_eq!(hosts("TARGET_TIED").await, ["db1:5432", "db2:5432"]);
+        assert_eq!(hosts("TARGET_JSON").await, ["db1:5432"]);
+        for (name, said) in [
+            ("TARGET_LOOSE", "TARGET_LOOSE_HOSTS: a server is named as host:port"),
+            ("TARGET_BLANK", "TARGET_BLANK_HOSTS: a server is named as host:port"),
+            ("TARGET_NAMED", "names its servers already; remove TARGET_NAMED_HOSTS"),
+        ] {
+            let error = fetch(name).await.unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("s3cret"), "{error}");
+        }
+        assert!(matches!(fetch("TARGET_TIED_HOSTS").await, Err(CredentialError::Malformed { .. })));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod aws;
 mod aws_error;
 mod cached;
 mod env;
+mod hosts;
 mod login;
 mod sealed;
 mod sealing;
@@ -14,6 +15,7 @@ mod sealing;
 pub use aws::{AwsConfig, AwsConfigError, AwsCredentialSource};
 pub use cached::Cached;
 pub use env::EnvCredentialSource;
+pub use hosts::{HostError, parse_hosts};
 pub use sealed::SealedCredentialSource;
 pub use sealing::{SealingKeyError, SealingKeys};
 

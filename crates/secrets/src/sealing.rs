@@ -3,6 +3,7 @@
 //! The associated data binds a sealed login to the version of this format, to its reference and to its key's id, so
 //! that nobody who can write to the store can put one in another's place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine as _;
@@ -77,18 +78,12 @@ impl SealingKeys {
         &self.first().id
     }
 
-    /// Seals a login under the first key. What comes out differs each time.
-    pub fn seal(
-        &self,
-        reference: &str,
-        username: &str,
-        password: &SecretString,
-        now: Timestamp,
-    ) -> SealedCredential {
+    /// Seals a login, with the servers that it is for, under the first key. What comes out differs each time.
+    pub fn seal(&self, reference: &str, login: &Credentials, now: Timestamp) -> SealedCredential {
         let SealingKey { id, key } = self.first();
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).expect("the operating system gives random bytes");
-        let mut text = encode(username, password.expose_secret());
+        let mut text = encode(login);
         let tag = key
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
@@ -123,21 +118,19 @@ impl SealingKeys {
             .key
             .open_in_place(nonce, Aad::from(context(&sealed.reference, id)), &mut text)
             .map_err(|_| refused())?;
-        let (username, password) = decode(text).ok_or_else(refused)?;
-        login::login(username, SecretString::from(password))
+        let (username, password, hosts) = decode(text).ok_or_else(refused)?;
+        Ok(Credentials { hosts, ..login::login(username, SecretString::from(password))? })
     }
 
-    /// The same login under the first key; `None` when it is under that already.
+    /// The same login, for the same servers, under the first key; `None` when it is under that already. Either way it
+    /// has been opened.
     pub fn reseal(
         &self,
         sealed: &SealedCredential,
         now: Timestamp,
     ) -> Result<Option<SealedCredential>, CredentialError> {
-        if sealed.key_id == self.sealing_id() {
-            return Ok(None);
-        }
-        let Credentials { username, password, .. } = self.open(sealed)?;
-        Ok(Some(self.seal(&sealed.reference, &username, &password, now)))
+        let login = self.open(sealed)?;
+        Ok((sealed.key_id != self.sealing_id()).then(|| self.seal(&sealed.reference, &login, now)))
     }
 
     fn first(&self) -> &SealingKey {
@@ -174,18 +167,33 @@ fn context(reference: &str, key_id: &str) -> Vec<u8> {
     bytes
 }
 
-/// The length of the user name, the user name, the password.
-fn encode(username: &str, password: &str) -> Zeroizing<Vec<u8>> {
+/// Whether servers are named, then user name, password and servers, each with its length before it.
+fn encode(login: &Credentials) -> Zeroizing<Vec<u8>> {
+    let Credentials { username, password, hosts } = login;
+    let texts: Vec<&str> = [username, password.expose_secret()]
+        .into_iter()
+        .chain(hosts.iter().flatten().map(String::as_str))
+        .collect();
     // With room for all of it from the start nothing is moved, and no copy stays behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(8 + username.len() + password.len()));
-    bytes.extend((username.len() as u64).to_be_bytes());
-    bytes.extend(username.as_bytes());
-    bytes.extend(password.as_bytes());
+    let length = 1 + texts.iter().map(|text| 8 + text.len()).sum::<usize>();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    bytes.push(u8::from(hosts.is_some()));
+    for text in texts {
+        bytes.extend((text.len() as u64).to_be_bytes());
+        bytes.extend(text.as_bytes());
+    }
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<(&str, &str)> {
-    let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let (username, password) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
-    Some((std::str::from_utf8(username).ok()?, std::str::from_utf8(password).ok()?))
+fn decode(bytes: &[u8]) -> Option<(&str, &str, Option<BTreeSet<String>>)> {
+    let (are_named, mut rest) = bytes.split_first()?;
+    let mut next = || {
+        let (length, after) = rest.split_first_chunk::<8>()?;
+        let (text, after) = after.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+        rest = after;
+        std::str::from_utf8(text).ok()
+    };
+    let (username, password) = (next()?, next()?);
+    let hosts: BTreeSet<String> = std::iter::from_fn(next).map(str::to_owned).collect();
+    Some((username, password, (*are_named == 1).then_some(hosts)))
 }

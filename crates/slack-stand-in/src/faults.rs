@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// How one call goes wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
@@ -18,6 +20,8 @@ pub enum Fault {
     TakeAndHang,
     /// It happens, but the answer is this status.
     TakeAndStatus(u16),
+    /// This answer; nothing happens.
+    Instead(Value),
     /// An answer that is none: status 200, and no JSON.
     Nonsense,
 }

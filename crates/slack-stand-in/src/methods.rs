@@ -41,6 +41,7 @@ pub(crate) fn respond(state: &mut State, request: &Request) -> ResponseTemplate 
             };
             response.set_body_json(json!({ "ok": false, "error": "ratelimited" }))
         }
+        Some(Fault::Instead(body)) => answered(Ok(body)),
         Some(Fault::Status(status)) => failed(status, &arguments),
         Some(Fault::Hang) => ResponseTemplate::new(200).set_delay(HANG),
         Some(Fault::TakeAndHang) => answered(answer(state, &method, &arguments)).set_delay(HANG),

@@ -33,14 +33,22 @@ impl PgDeliveries {
         Self { store }
     }
 
-    async fn put(&self, job: &NotificationJob, entry: Entry<'_>) -> Result<(), StoreError> {
+    /// Answers with the moment that is kept, if one is.
+    async fn put(&self, job: &NotificationJob, entry: Entry<'_>) -> Result<Option<Timestamp>, StoreError> {
         let mut transaction = self.store.begin().await?;
         let written = put(&mut transaction, job, &entry).await.map_err(store_error)?;
-        if written == 0 && find(&mut transaction, job.lease.job).await.map_err(store_error)?.is_none() {
+        if written.is_none() && find(&mut transaction, job.lease.job).await.map_err(store_error)?.is_none() {
             return Err(rejected("a delivery is about a request that does not exist"));
         }
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(written.and_then(|kept| kept.unclear_since))
     }
+}
+
+#[derive(QueryableByName)]
+struct Kept {
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    unclear_since: Option<Timestamp>,
 }
 
 #[derive(Queryable)]
@@ -81,7 +89,7 @@ async fn put(
     connection: &mut AsyncPgConnection,
     job: &NotificationJob,
     entry: &Entry<'_>,
-) -> QueryResult<usize> {
+) -> QueryResult<Option<Kept>> {
     diesel::sql_query(
         "INSERT INTO slack_notifications (request_id, notification_type, channel_type, recipient, status, \
          error_message, created_at, job_id, unclear_since) \
@@ -89,7 +97,7 @@ async fn put(
          ON CONFLICT (job_id) DO UPDATE SET recipient = excluded.recipient, status = excluded.status, \
          error_message = excluded.error_message, unclear_since = CASE WHEN excluded.unclear_since IS NOT NULL \
          THEN COALESCE(slack_notifications.unclear_since, excluded.unclear_since) END \
-         WHERE slack_notifications.message_ts IS NULL",
+         WHERE slack_notifications.message_ts IS NULL RETURNING unclear_since",
     )
     .bind::<SqlUuid, _>(job.request.as_uuid())
     .bind::<Text, _>(job.kind.as_str())
@@ -100,8 +108,9 @@ async fn put(
     .bind::<Timestamptz, _>(entry.now)
     .bind::<SqlUuid, _>(job.lease.job.as_uuid())
     .bind::<Nullable<Timestamptz>, _>(entry.unclear_since)
-    .execute(connection)
+    .get_result(connection)
     .await
+    .optional()
 }
 
 /// Notes that a notification was given up, in the transaction that gives it up, whether Slack was ever reached or not.
@@ -152,14 +161,20 @@ impl Deliveries for PgDeliveries {
         Ok(row.map(DeliveryRow::read))
     }
 
-    async fn begin(&self, job: &NotificationJob, recipient: &str, now: Timestamp) -> Result<(), StoreError> {
+    async fn begin(
+        &self,
+        job: &NotificationJob,
+        recipient: &str,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
         let entry = Entry { recipient, status: "pending", error: None, unclear_since: Some(now), now };
-        self.put(job, entry).await
+        Ok(self.put(job, entry).await?.unwrap_or(now))
     }
 
-    async fn refused(&self, job: JobId) -> Result<(), StoreError> {
+    async fn refused(&self, job: JobId, since: Timestamp) -> Result<(), StoreError> {
         let mut transaction = self.store.begin().await?;
-        diesel::update(dsl::slack_notifications.filter(dsl::job_id.eq(job.as_uuid())))
+        let own = dsl::job_id.eq(job.as_uuid()).and(dsl::unclear_since.eq(since));
+        diesel::update(dsl::slack_notifications.filter(own))
             .set(dsl::unclear_since.eq(None::<Timestamp>))
             .execute(&mut *transaction)
             .await
@@ -196,7 +211,7 @@ impl Deliveries for PgDeliveries {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let entry = Entry { recipient, status: "failed", error: Some(reason), unclear_since: None, now };
-        self.put(job, entry).await
+        self.put(job, entry).await.map(drop)
     }
 
     async fn channel_message(&self, request: RequestId) -> Result<Option<SlackMessage>, StoreError> {

@@ -28,6 +28,9 @@ use crate::transitions::NOTIFY;
 /// Sets the locks of claims apart from others: "tell" in ASCII.
 const LOCK: i32 = 0x7465_6c6c;
 
+/// What operators read of a job that a later version queued, or whose row is broken.
+const UNREADABLE: &str = "the notification cannot be read";
+
 #[derive(Queryable)]
 struct DueNotification {
     id: Uuid,
@@ -168,7 +171,8 @@ pub(crate) async fn claim(
         }
         Err(error) => {
             // Otherwise this job would stand before all others for ever.
-            end(&mut transaction, job, &JobEnd::Failed("the notification cannot be read"), now).await?;
+            end(&mut transaction, job, &JobEnd::Failed(UNREADABLE), now).await?;
+            fail_delivery(&mut transaction, job, UNREADABLE, now).await?;
             transaction.commit().await?;
             Err(error)
         }

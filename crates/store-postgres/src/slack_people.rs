@@ -33,12 +33,12 @@ impl PgSlackPeople {
     }
 }
 
-type ContactRow = (String, Option<String>, Option<DateTime<Utc>>);
+type ContactRow = (String, bool, Option<String>, Option<DateTime<Utc>>);
 
 async fn contact(connection: &mut AsyncPgConnection, user: UserId) -> QueryResult<Option<ContactRow>> {
     dsl::users
         .find(user.as_uuid())
-        .select((dsl::email, dsl::slack_user_id, dsl::slack_not_found_at))
+        .select((dsl::email, dsl::is_active, dsl::slack_user_id, dsl::slack_not_found_at))
         .get_result(connection)
         .await
         .optional()
@@ -62,7 +62,7 @@ async fn tie(
     // Read after the lock was given: only now nobody else changes it.
     let row = contact(connection, user).await.map_err(store_error)?;
     match row {
-        Some((address, tied, _)) if address == email.as_str() => {
+        Some((address, _, tied, _)) if address == email.as_str() => {
             if let Some(tied) = tied {
                 return Ok(if tied == slack_user_id { Tied::Before } else { Tied::Not });
             }
@@ -89,9 +89,9 @@ impl SlackPeople for PgSlackPeople {
     async fn contact(&self, user: UserId) -> Result<Option<SlackContact>, StoreError> {
         let row =
             self.store.read(move |connection| async move { contact(connection, user).await }.boxed()).await?;
-        let Some((email, slack_user_id, not_found_at)) = row else { return Ok(None) };
+        let Some((email, active, slack_user_id, not_found_at)) = row else { return Ok(None) };
         let email = RowReader::new("users", user).checked("email", Email::parse(&email))?;
-        Ok(Some(SlackContact { email, slack_user_id, not_found_at }))
+        Ok(Some(SlackContact { email, active, slack_user_id, not_found_at }))
     }
 
     async fn tie(
@@ -119,7 +119,7 @@ impl SlackPeople for PgSlackPeople {
         let mut transaction = self.store.begin().await?;
         lock_user(&mut transaction, user.as_uuid()).await?;
         let row = contact(&mut transaction, user).await.map_err(store_error)?;
-        let Some((_, None, known)) = row else {
+        let Some((_, _, None, known)) = row else {
             transaction.rollback().await?;
             return Ok(false);
         };

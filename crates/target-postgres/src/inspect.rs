@@ -18,8 +18,20 @@ const MOST_ROWS: usize = 10_000;
 const VERSION: &str = "SELECT pg_catalog.current_setting('server_version')";
 /// Who the login is, what it may do beside what is granted on single objects, and whether it may change anything in this
 /// database. A superuser counts as a member of everything, which says nothing more.
+///
+/// A member of a role may become that role, whether or not it inherits from it. The roles from which it inherits are
+/// looked at with it; `acts` adds those that it would have to become. What it prepares as one it may execute as another,
+/// so the way to a table and the right to change it need not belong to the same role. Functions that change something in
+/// their owner's name are not looked for.
 const ROLE: &str = "SET LOCAL ROLE NONE;
-    WITH own AS (SELECT * FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user)
+    WITH own AS (SELECT * FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user),
+    acts AS MATERIALIZED (SELECT of.oid FROM own, pg_catalog.pg_roles AS of
+        WHERE of.oid OPERATOR(pg_catalog.=) own.oid OR (NOT own.rolsuper
+            AND pg_catalog.pg_has_role(own.oid, of.oid, 'MEMBER')
+            AND NOT pg_catalog.pg_has_role(own.oid, of.oid, 'USAGE'))),
+    ways AS MATERIALIZED (SELECT its.oid FROM pg_catalog.pg_namespace AS its
+        WHERE its.nspname OPERATOR(pg_catalog.!~) '^(pg_|information_schema$)' AND EXISTS (
+            SELECT FROM acts WHERE pg_catalog.has_schema_privilege(acts.oid, its.oid, 'USAGE, CREATE')))
     SELECT 'name', rolname::pg_catalog.text FROM own
     UNION ALL SELECT 'privilege', held.name FROM own, LATERAL (VALUES ('superuser', own.rolsuper),
             ('createrole', own.rolcreaterole), ('createdb', own.rolcreatedb), ('replication', own.rolreplication),
@@ -28,16 +40,15 @@ const ROLE: &str = "SET LOCAL ROLE NONE;
         WHERE NOT own.rolsuper AND of.oid OPERATOR(pg_catalog.<>) own.oid
             AND pg_catalog.pg_has_role(own.oid, of.oid, 'MEMBER')
     UNION ALL SELECT 'may_write', (NOT pg_catalog.pg_is_in_recovery() AND (own.rolsuper
-        OR pg_catalog.has_database_privilege(own.oid, pg_catalog.current_database(), 'CREATE') OR EXISTS (
-        SELECT FROM pg_catalog.pg_class AS of JOIN pg_catalog.pg_namespace AS its
-                ON its.oid OPERATOR(pg_catalog.=) of.relnamespace
+        OR EXISTS (SELECT FROM acts
+            WHERE pg_catalog.has_database_privilege(acts.oid, pg_catalog.current_database(), 'CREATE'))
+        OR EXISTS (SELECT FROM ways, acts WHERE pg_catalog.has_schema_privilege(acts.oid, ways.oid, 'CREATE'))
+        OR EXISTS (SELECT FROM pg_catalog.pg_class AS of
+            JOIN ways ON ways.oid OPERATOR(pg_catalog.=) of.relnamespace CROSS JOIN acts
             WHERE of.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'v', 'f']::pg_catalog.\"char\"[])
-                AND its.nspname OPERATOR(pg_catalog.!~) '^(pg_|information_schema$)'
-                AND pg_catalog.has_schema_privilege(own.oid, its.oid, 'USAGE')
-                AND pg_catalog.has_table_privilege(own.oid, of.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
-        OR EXISTS (SELECT FROM pg_catalog.pg_namespace AS its
-            WHERE its.nspname OPERATOR(pg_catalog.!~) '^(pg_|information_schema$)'
-                AND pg_catalog.has_schema_privilege(own.oid, its.oid, 'CREATE'))))::pg_catalog.text FROM own";
+                AND (pg_catalog.has_table_privilege(acts.oid, of.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+                    OR pg_catalog.has_any_column_privilege(acts.oid, of.oid, 'INSERT, UPDATE')
+                    OR pg_catalog.pg_has_role(acts.oid, of.relowner, 'MEMBER')))))::pg_catalog.text FROM own";
 const DATABASES: &str = "SELECT datname FROM pg_catalog.pg_database
     WHERE datallowconn AND NOT datistemplate AND pg_catalog.has_database_privilege(oid, 'CONNECT')";
 

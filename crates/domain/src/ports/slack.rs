@@ -37,11 +37,18 @@ pub trait Deliveries: Send + Sync {
     async fn find(&self, job: JobId) -> Result<Option<Delivery>, StoreError>;
 
     /// Notes that the message is about to be sent to `recipient`. MUST be stored when it returns: from here on the outcome
-    /// is unclear until one of the others says otherwise. While it is unclear, `unclear_since` MUST stay the first moment.
-    async fn begin(&self, job: &NotificationJob, recipient: &str, now: Timestamp) -> Result<(), StoreError>;
+    /// is unclear until one of the others says otherwise. While it is unclear, `unclear_since` MUST stay the first moment,
+    /// and this answers with it.
+    async fn begin(
+        &self,
+        job: &NotificationJob,
+        recipient: &str,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError>;
 
-    /// Slack refused the message: nothing was sent.
-    async fn refused(&self, job: JobId) -> Result<(), StoreError>;
+    /// Slack refused the message: nothing was sent. Only for who opened the doubt: `since` is what `begin` answered, and
+    /// a doubt of another moment MUST stay.
+    async fn refused(&self, job: JobId, since: Timestamp) -> Result<(), StoreError>;
 
     /// Slack has the message.
     async fn sent(&self, job: JobId, message: &SlackMessage, now: Timestamp) -> Result<(), StoreError>;
@@ -63,6 +70,8 @@ pub trait Deliveries: Send + Sync {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlackContact {
     pub email: Email,
+    /// Nobody writes to people whose account is not active.
+    pub active: bool,
     /// The id of their account in Slack.
     pub slack_user_id: Option<String>,
     /// When they were looked for in Slack without success, last.
@@ -133,6 +142,8 @@ pub enum InvalidCall {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Presser {
     pub slack_user_id: String,
+    /// Their workspace, and its organisation where it has one.
+    pub teams: Vec<String>,
     pub channel: String,
 }
 
@@ -190,6 +201,10 @@ pub trait SlackDesk: Send + Sync {
     /// signed more than five minutes before or after `now`, before it looks at anything else of the call.
     #[allow(clippy::needless_lifetimes, reason = "mockall asks for the name")]
     fn read<'a>(&self, call: SignedCall<'a>, now: Timestamp) -> Result<Interaction, InvalidCall>;
+
+    /// Whether the presser belongs to the workspace, or to the organisation, of the portal's own app. In a shared channel
+    /// people of others press as well.
+    async fn is_ours(&self, by: &Presser) -> Result<bool, SlackError>;
 
     async fn ask_for_reason(&self, trigger: &str, by: &Presser, request: RequestId)
     -> Result<(), SlackError>;

@@ -295,7 +295,9 @@ impl Request {
         }
         approvals.push(Approval { by, digest: current, at: now });
         if approvals.len() < usize::from(self.approvals_needed) {
-            return Ok((self.into_state(State::Pending { approvals, expires_at }, now), vec![]));
+            // The channel's message shows how many there are.
+            let effects = vec![Effect::Notify(NotificationKind::Approved)];
+            return Ok((self.into_state(State::Pending { approvals, expires_at }, now), effects));
         }
         let not_before = self.options.not_before;
         let expires_at = not_before.map_or(now, |t| t.max(now)) + self.approval_ttl;

@@ -50,8 +50,10 @@ impl Keyring {
 
 /// What says for which servers it is goes to no other.
 fn fitting(target: &Target, credentials: Credentials) -> Result<Credentials, CredentialError> {
-    match &credentials.hosts {
-        Some(hosts) if hosts.is_empty() || *hosts != target.hosts() => Err(CredentialError::OtherServer),
-        Some(_) | None => Ok(credentials),
+    let Some(named) = &credentials.hosts else { return Ok(credentials) };
+    let hosts = target.hosts();
+    if hosts.is_empty() || !hosts.is_subset(named) {
+        return Err(CredentialError::OtherServer);
     }
+    Ok(credentials)
 }

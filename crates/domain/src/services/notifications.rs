@@ -1,9 +1,10 @@
 //! Delivers notifications that transitions have queued.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt as _, join_all};
 use tokio_util::sync::CancellationToken;
 
 use super::{error_chain, wait_for_jobs};
@@ -14,7 +15,7 @@ use crate::ports::{
 };
 
 /// How long one delivery may take before somebody else may try.
-const LEASE: Duration = Duration::from_mins(1);
+const LEASE: Duration = Duration::from_mins(2);
 
 /// See the module.
 pub struct NotificationWorker {
@@ -46,12 +47,14 @@ impl NotificationWorker {
     async fn deliver_until(&self, stop: &CancellationToken) {
         let mut news = self.changes.subscribe();
         while !stop.is_cancelled() {
-            match self.deliver_one().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => {
+            // A defect in one delivery must not end all others; its job is given back when its lease is over.
+            match AssertUnwindSafe(self.deliver_one()).catch_unwind().await {
+                Ok(Ok(true)) => continue,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => {
                     tracing::warn!(error = %error_chain(&error), "notifications wait for the portal database");
                 }
+                Err(_panic) => tracing::error!("a delivery panicked; it is tried again later"),
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -12,8 +12,8 @@ use crate::audit::{AuditEntry, Entity, EntityKind};
 use crate::ids::RequestId;
 use crate::policy::Denied;
 use crate::ports::{
-    Clock, Interaction, InvalidCall, Presser, ReplayGuard, SignedCall, SlackDesk, SlackPeople, StoreError,
-    UserStore, Wish,
+    Clock, Interaction, InvalidCall, Presser, ReplayGuard, SignedCall, SlackDesk, SlackError, SlackPeople,
+    StoreError, UserStore, Wish,
 };
 use crate::request::{InvalidTransition, Request, State};
 use crate::text::Remark;
@@ -74,6 +74,14 @@ impl std::fmt::Debug for SlackDecisions {
 }
 
 impl SlackDecisions {
+    /// Whether it is worth while to read the body of a call: it says that it is signed, and when.
+    pub fn expects(&self, call: SignedCall<'_>) -> Result<(), InvalidCall> {
+        let signed_at = call.timestamp.and_then(|at| at.parse::<i64>().ok());
+        let (Some(signed_at), Some(_)) = (signed_at, call.signature) else { return Err(InvalidCall::Forged) };
+        let age = self.clock.now().timestamp().abs_diff(signed_at);
+        if age > REMEMBER.as_secs() { Err(InvalidCall::Late) } else { Ok(()) }
+    }
+
     /// Takes a call if it is Slack's and was not taken before.
     pub async fn receive(&self, call: SignedCall<'_>) -> Result<Interaction, SlackCallError> {
         let now = self.clock.now();
@@ -110,6 +118,7 @@ impl SlackDecisions {
         if wish == Wish::Nothing {
             return Ok(None);
         }
+        self.is_ours(by).await?;
         let actor = self.person(by, &origin).await?;
         match wish {
             Wish::Approve { request, digest } => {
@@ -133,16 +142,19 @@ impl SlackDecisions {
         }
     }
 
+    async fn is_ours(&self, by: &Presser) -> Result<(), Refusal> {
+        let ours = self.desk.is_ours(by).await.map_err(|error| no_profile(by, &error))?;
+        if ours { Ok(()) } else { Err(Refusal::Unknown) }
+    }
+
     /// The portal's person behind a Slack account. One that is tied to nobody yet is tied to the account with its e-mail
     /// address, which Slack has confirmed.
     async fn person(&self, by: &Presser, origin: &Origin) -> Result<Actor, Refusal> {
         if let Some(actor) = self.tied(by).await? {
             return Ok(actor);
         }
-        let profile = self.desk.profile(&by.slack_user_id).await.map_err(|error| {
-            tracing::warn!(slack_user = %by.slack_user_id, error = %error_chain(&error), "Slack did not tell who somebody is");
-            Refusal::NoProfile
-        })?;
+        let profile = self.desk.profile(&by.slack_user_id).await;
+        let profile = profile.map_err(|error| no_profile(by, &error))?;
         let email = profile.and_then(|profile| profile.email).ok_or(Refusal::Unknown)?;
         let user = self.users.find_by_email(&email).await?.ok_or(Refusal::Unknown)?.user;
         if !user.active {
@@ -170,6 +182,11 @@ impl SlackDecisions {
             None => Ok(None),
         }
     }
+}
+
+fn no_profile(by: &Presser, error: &SlackError) -> Refusal {
+    tracing::warn!(slack_user = %by.slack_user_id, error = %error_chain(error), "Slack did not tell who somebody is");
+    Refusal::NoProfile
 }
 
 /// Decides again when the request has changed meanwhile: it is told by what it is then, and not that somebody was faster.

@@ -18,6 +18,9 @@ use crate::server::Api;
 const TIMESTAMP: &str = "x-slack-request-timestamp";
 const SIGNATURE: &str = "x-slack-signature";
 
+/// Slack repeats the message whose button was pressed: some tens of KiB.
+const MAX_BODY_BYTES: usize = 512 * 1024;
+
 /// Slack shows an error to whoever pressed when an answer takes three seconds
 /// (<https://docs.slack.dev/interactivity/handling-user-interaction>). What takes longer goes on behind the answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -36,6 +39,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
         (status = 200, description = "Taken."),
         (status = 400, body = Problem, description = "Signed by Slack, but nothing that the portal's messages lead to."),
         (status = 401, body = Problem, description = "Not signed by Slack, too late, or taken before."),
+        (status = 413, body = Problem, description = "Larger than what Slack sends."),
         (status = 404, body = Problem, description = "Slack is not set up."),
         (status = 503, body = Problem, description = "The portal database is away."),
     )
@@ -51,13 +55,15 @@ pub(crate) async fn interactions(
             "This portal takes no decisions from Slack: set slack.bot_token and slack.signing_secret.",
         ));
     };
-    let body = body::receive(payload.into_inner(), api.body_time_limit).await?;
     let call = SignedCall {
         timestamp: header(request.headers(), TIMESTAMP),
         signature: header(request.headers(), SIGNATURE),
-        body: &body,
+        body: &[],
     };
-    let interaction = slack.receive(call).await?;
+    // Of somebody who does not even look like Slack nothing is read.
+    slack.expects(call).map_err(SlackCallError::from)?;
+    let body = body::receive_at_most(MAX_BODY_BYTES, payload.into_inner(), api.body_time_limit).await?;
+    let interaction = slack.receive(SignedCall { body: &body, ..call }).await?;
     let origin = Origin { channel: Channel::Slack, ..origin(&request) };
     let work = rt::spawn(async move { slack.carry_out(interaction, origin).await });
     let _goes_on = timeout(ANSWER_WITHIN, work).await;

@@ -34,6 +34,10 @@ impl SlackDesk for Forged {
         Err(InvalidCall::Forged)
     }
 
+    async fn is_ours(&self, _: &Presser) -> Result<bool, SlackError> {
+        panic!("nobody is looked at")
+    }
+
     async fn ask_for_reason(&self, _: &str, _: &Presser, _: RequestId) -> Result<(), SlackError> {
         panic!("nobody is asked")
     }
@@ -48,7 +52,7 @@ impl SlackDesk for Forged {
 }
 
 fn press(wish: Wish) -> Interaction {
-    let by = Presser { slack_user_id: GRACE.to_owned(), channel: "C0PAYMENTS".to_owned() };
+    let by = Presser { slack_user_id: GRACE.to_owned(), teams: vec![], channel: "C0PAYMENTS".to_owned() };
     Interaction { by, wish, signature: TokenHash::of("v0=abc") }
 }
 
@@ -61,6 +65,7 @@ fn reads(call: &Result<Interaction, InvalidCall>) -> MockSlackDesk {
     let mut desk = MockSlackDesk::new();
     let call = call.clone();
     desk.expect_read().returning(move |_, _| call.clone());
+    desk.expect_is_ours().returning(|_| Ok(true));
     desk
 }
 
@@ -81,7 +86,7 @@ fn call() -> TestRequest {
     TestRequest::post()
         .uri(URI)
         .insert_header(("content-type", "application/x-www-form-urlencoded"))
-        .insert_header(("x-slack-request-timestamp", "1767225600"))
+        .insert_header(("x-slack-request-timestamp", "1772442000"))
         .insert_header(("x-slack-signature", "v0=abc"))
         .set_payload(PAYLOAD)
 }
@@ -105,12 +110,13 @@ async fn a_press_is_carried_out_and_answered_with_nothing() {
     desk.expect_read()
         .withf(|call, now| {
             let headers = (call.timestamp, call.signature);
-            headers == (Some("1767225600"), Some("v0=abc"))
+            headers == (Some("1772442000"), Some("v0=abc"))
                 && call.body == PAYLOAD.as_bytes()
                 && *now == at(0)
         })
         .times(1)
         .returning(move |_, _| Ok(press(wish.clone())));
+    desk.expect_is_ours().withf(|by| by.slack_user_id == GRACE).times(1).returning(|_| Ok(true));
     let portal = portal(desk).await;
     portal.put(&pending);
     let answer = portal.send(call()).await;
@@ -188,27 +194,31 @@ async fn a_call_is_remembered_before_anything_of_it_is_done() {
 }
 
 #[actix_web::test]
-async fn what_is_missing_of_the_headers_or_is_no_text_is_left_to_the_desk_to_refuse() {
-    let bare = || TestRequest::post().uri(URI).set_payload(PAYLOAD);
+async fn of_a_call_that_does_not_even_look_like_slacks_nothing_is_read() {
+    let bare = || TestRequest::post().uri(URI).set_payload("x".repeat(9 * 1024 * 1024));
+    let timed = |at: &'static str| bare().insert_header(("x-slack-request-timestamp", at));
+    let signed = |at: &'static str| timed(at).insert_header(("x-slack-signature", "v0=abc"));
     let latin1 = actix_web::http::header::HeaderValue::from_bytes(b"v0=\xe9").expect("it is a header");
-    let odd = bare()
-        .insert_header(("x-slack-request-timestamp", latin1.clone()))
-        .insert_header(("x-slack-signature", latin1));
-    for request in [bare(), odd] {
-        let mut desk = MockSlackDesk::new();
-        desk.expect_read()
-            .withf(|call, _| call.timestamp.is_none() && call.signature.is_none())
-            .times(1)
-            .returning(|_, _| Err(InvalidCall::Forged));
-        let answer = portal(desk).await.send(request).await;
-        assert_eq!(answer.verdict(), "401 slack_signature");
+    for (request, verdict) in [
+        (bare(), "401 slack_signature"),
+        (timed("1772442000"), "401 slack_signature"),
+        (timed("1772442000").insert_header(("x-slack-signature", latin1)), "401 slack_signature"),
+        (signed("soon"), "401 slack_signature"),
+        (signed("1772442000.5"), "401 slack_signature"),
+        (signed("99999999999999999999"), "401 slack_signature"),
+        (signed("-9223372036854775808"), "401 slack_late"),
+        (signed("1772440400"), "401 slack_late"),
+    ] {
+        // A desk that is asked for anything ends the test.
+        let answer = portal(MockSlackDesk::new()).await.send(request).await;
+        assert_eq!(answer.verdict(), verdict);
     }
 }
 
 #[actix_web::test]
-async fn a_body_that_is_too_large_is_not_even_looked_at() {
+async fn a_body_that_is_larger_than_slacks_is_not_even_looked_at() {
     let portal = portal(MockSlackDesk::new()).await;
-    let answer = portal.send(call().set_payload("x".repeat(8 * 1024 * 1024 + 1))).await;
+    let answer = portal.send(call().set_payload("x".repeat(512 * 1024 + 1))).await;
     assert_eq!(answer.verdict(), "413 body_too_large");
 }
 
@@ -248,6 +258,10 @@ impl SlackDesk for Slow {
     fn read(&self, _: SignedCall<'_>, _: Timestamp) -> Result<Interaction, InvalidCall> {
         let press = press(self.wish.clone());
         Ok(Interaction { by: Presser { slack_user_id: "U0BARBARA".to_owned(), ..press.by.clone() }, ..press })
+    }
+
+    async fn is_ours(&self, _: &Presser) -> Result<bool, SlackError> {
+        Ok(true)
     }
 
     async fn ask_for_reason(&self, _: &str, _: &Presser, _: RequestId) -> Result<(), SlackError> {

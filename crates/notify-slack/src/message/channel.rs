@@ -10,6 +10,11 @@ use super::facts::{standing, texts, what, who_and_where};
 use super::parts::{RichText, header, link_to, words};
 use super::{APPROVE, ButtonValue, Message, REJECT, delivery_block_id};
 
+/// Said where what is there is more or other than what somebody sees.
+const UNFAITHFUL: &str = "This message cannot show all of it as it is: it is too long or has very many lines or spaces, or \
+                          characters that cannot be seen (⟨U+…⟩ stands for one), that cover others, or that run from \
+                          right to left. ";
+
 /// What the buttons of a message may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Buttons {
@@ -35,7 +40,7 @@ pub(crate) fn channel_message(told: &Notification, link: Option<&str>) -> Messag
     };
     let mut notes = RichText::new();
     if !facts.faithful {
-        notes.say("Not everything fits here, or some of it cannot be seen: ⟨U+…⟩ stands for an invisible character. ");
+        notes.say(UNFAITHFUL);
         notes
             .say(if pending {
                 "Look at it in the portal before you approve."

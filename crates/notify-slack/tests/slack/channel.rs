@@ -101,6 +101,46 @@ async fn a_message_that_was_taken_away_is_not_posted_again_when_all_is_decided()
 }
 
 #[tokio::test]
+async fn a_message_in_a_channel_that_was_left_is_posted_anew_where_the_pod_is_now() {
+    for code in ["is_inactive", "is_archived", "channel_not_found", "not_in_channel"] {
+        let portal = Portal::new().await;
+        portal.slack.add_channel("C0PAYMENTS2", "payments-2");
+        let (pending, decided) = (portal.submit(request()).await, portal.submit(request()).await);
+        portal.deliver_all().await;
+        portal.store.put_pod(&pod("payments").slack_channel("C0PAYMENTS2").build());
+        portal.slack.always("chat.update", Some(code));
+        let edited = portal.commit(&pending, Event::Edit(Box::new(edit_of(&pending, "SELECT 2")))).await;
+        portal.approve(&decided).await;
+        portal.deliver_all().await;
+        let [message] = portal.slack.messages("C0PAYMENTS2").try_into().unwrap();
+        assert!(said(&message, "SELECT 2") && said(&message, &edited.digest().to_string()), "{code}");
+        assert!(portal.notifications().iter().all(|job| job.state == JobState::Done), "{code}");
+        // From now on it is the new one that is kept up to date.
+        portal.slack.always("chat.update", None);
+        portal.approve(&edited).await;
+        portal.deliver_all().await;
+        let [message] = portal.slack.messages("C0PAYMENTS2").try_into().unwrap();
+        assert!(action_ids(&message).is_empty(), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_in_a_channel_that_is_still_the_pods_waits_until_somebody_mends_it() {
+    for code in ["is_archived", "channel_not_found", "not_in_channel"] {
+        let portal = Portal::new().await;
+        let pending = portal.submit(request()).await;
+        portal.deliver_all().await;
+        portal.slack.always("chat.update", Some(code));
+        portal.approve(&pending).await;
+        portal.deliver_until(portal.now() + chrono::TimeDelta::hours(2)).await;
+        portal.slack.always("chat.update", None);
+        portal.deliver_all().await;
+        let [message] = portal.slack.messages(CHANNEL).try_into().unwrap();
+        assert!(action_ids(&message).is_empty() && message.edits == 1, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn pods_without_a_channel_use_the_default_one_or_are_not_announced() {
     let mut portal = Portal::new().await;
     portal.store.put_pod(&pod("payments").build());

@@ -59,7 +59,62 @@ impl Desk {
 }
 
 fn grace(channel: &str) -> Presser {
-    Presser { slack_user_id: GRACE.to_owned(), channel: channel.to_owned() }
+    let teams = vec![slack_stand_in::TEAM.to_owned()];
+    Presser { slack_user_id: GRACE.to_owned(), teams, channel: channel.to_owned() }
+}
+
+#[tokio::test]
+async fn a_press_is_by_somebody_of_the_apps_own_workspace_or_organisation() {
+    let desk = Desk::new().await;
+    let view = json!({ "callback_id": "x" });
+    let (own, other) = (slack_stand_in::TEAM, "T0ELSEWHERE");
+    let cases = [
+        (json!({ "team_id": own }), json!({ "id": own }), false, true),
+        (json!({}), json!({ "id": own }), false, true),
+        (json!({ "team_id": own }), Value::Null, false, true),
+        // In a shared channel.
+        (json!({ "team_id": other }), json!({ "id": own }), false, false),
+        (json!({ "team_id": other }), json!({ "id": own, "enterprise_id": "E0OURS" }), true, false),
+        (json!({ "team_id": other }), json!({ "id": other, "enterprise_id": "E0THEIRS" }), true, false),
+        (json!({ "team_id": other }), json!({ "id": other }), true, false),
+        (json!({}), Value::Null, true, false),
+        // Of another workspace of the organisation.
+        (json!({ "team_id": other }), json!({ "id": other, "enterprise_id": "E0OURS" }), true, true),
+        (json!({ "team_id": other }), json!({ "id": other, "enterprise_id": "E0OURS" }), false, false),
+        (json!({ "team_id": "E0OURS" }), json!({ "id": other }), true, true),
+    ];
+    for (mut user, team, in_organisation, ours) in cases {
+        if in_organisation {
+            let answer = json!({ "team_id": own, "enterprise_id": "E0OURS" });
+            desk.slack().next("auth.test", Fault::Instead(answer));
+        }
+        user["id"] = GRACE.into();
+        let fresh = WebApiDesk::new(Slack::new(config(desk.slack(), Duration::from_secs(1))).unwrap());
+        for kind in ["block_actions", "view_submission"] {
+            let payload = json!({ "type": kind, "user": user, "team": team, "view": view });
+            let by = desk.read(&desk.signed(&payload), 0).unwrap().by;
+            assert_eq!(fresh.is_ours(&by).await.unwrap(), ours, "{in_organisation} {payload}");
+        }
+    }
+    assert!(desk.desk.is_ours(&grace(CHANNEL)).await.unwrap());
+    let unasked = WebApiDesk::new(Slack::new(config(desk.slack(), Duration::from_secs(1))).unwrap());
+    desk.slack().next("auth.test", Fault::Status(500));
+    assert!(unasked.is_ours(&grace(CHANNEL)).await.is_err(), "who cannot be told is nobody");
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_users_is_not_read() {
+    let desk = Desk::new().await;
+    let long = format!("U{}", "0".repeat(63));
+    for id in [GRACE, "W1", &long] {
+        let payload = json!({ "type": "block_actions", "user": { "id": id } });
+        assert_eq!(desk.read(&desk.signed(&payload), 0).unwrap().by.slack_user_id, id);
+    }
+    for id in ["", "U", "B0GRACE", "u0grace", "U0 GRACE", "U0GRÄCE", "U0GRACE\n", &format!("{long}0")] {
+        let payload = json!({ "type": "block_actions", "user": { "id": id } });
+        let read = desk.read(&desk.signed(&payload), 0);
+        assert!(matches!(read, Err(InvalidCall::Malformed { .. })), "{id:?}");
+    }
 }
 
 #[tokio::test]

@@ -12,14 +12,14 @@ const POST: &str = "chat.postMessage";
 const PLANTED: &str = "planted-0b7e91";
 
 #[tokio::test]
-async fn a_pause_that_slack_asks_for_is_kept_by_everybody_and_is_no_failed_try() {
+async fn a_pause_that_slack_asks_for_is_kept_in_that_channel_and_is_no_failed_try() {
     let portal = Portal::new().await;
     portal.slack.add_channel("C0OTHER", "other");
     portal.store.put_pod(&testkit::builders::pod("orders").slack_channel("C0OTHER").build());
     portal.slack.next(POST, Fault::TooMany(Some(17)));
     portal.submit(request()).await;
     portal.submit(request().pod("orders")).await;
-    for (second, calls) in [(0, 1), (16, 1), (17, 3)] {
+    for (second, calls) in [(0, 2), (16, 2), (17, 3)] {
         portal.clock.set(testkit::builders::at(second));
         portal.deliver().await;
         assert_eq!(portal.slack.count(POST), calls, "at second {second}");
@@ -53,6 +53,7 @@ async fn refusals_that_may_pass_or_that_people_can_mend_are_tried_again() {
         "internal_error",
         "invalid_auth",
         "is_archived",
+        "is_inactive",
         "message_limit_exceeded",
         "missing_scope",
         "no_permission",

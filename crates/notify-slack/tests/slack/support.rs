@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use domain::Timestamp;
 use domain::job::WorkerId;
 use domain::lifecycle;
-use domain::ports::{ExecutionClaim, JobQueue as _, Notifier, RequestStore};
+use domain::ports::{ExecutionClaim, JobQueue as _, Notifier, RequestStore, SlackPeople};
 use domain::request::{Effect, Event, NotificationKind, Request};
 use domain::services::NotificationWorker;
 use domain::user::Origin;
@@ -75,6 +75,13 @@ impl Portal {
     pub(crate) fn restart_with(&mut self, config: SlackConfig) {
         let notifier = notifier(&self.store, &self.clock, config);
         self.worker = worker(&self.store, &self.clock, notifier);
+    }
+
+    /// As [`Self::restart`], with other word on who is who.
+    pub(crate) fn restart_among(&mut self, people: Arc<dyn SlackPeople>) {
+        let slack = Slack::new(config(&self.slack, self.timeout)).unwrap();
+        let notifier = SlackNotifier::new(slack, self.store.deliveries(), people, self.clock.clone());
+        self.worker = worker(&self.store, &self.clock, Arc::new(notifier));
     }
 
     pub(crate) async fn submit(&self, request: RequestBuilder) -> Request {

@@ -134,6 +134,53 @@ async fn a_history_that_cannot_be_read_just_now_is_read_later() {
     assert_eq!(portal.slack.messages(CHANNEL).len(), 1);
 }
 
+/// What history answers before a message shows up in it.
+fn nothing_yet() -> Fault {
+    Fault::Instead(serde_json::json!({ "messages": [] }))
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_second_try_leaves_the_doubt_about_the_first() {
+    let portal = Portal::impatient().await;
+    portal.slack.next(POST, Fault::TakeAndHang);
+    portal.slack.next(HISTORY, nothing_yet());
+    portal.slack.next(POST, Fault::TooMany(Some(5)));
+    portal.submit(request()).await;
+    portal.deliver_all().await;
+    assert_eq!((portal.slack.count(POST), portal.slack.count(HISTORY)), (2, 2));
+    assert_eq!(portal.slack.messages(CHANNEL).len(), 1, "the first one is found in the end");
+    assert_eq!(portal.only_notification().state, JobState::Done);
+}
+
+#[tokio::test]
+async fn a_message_is_looked_for_where_it_was_sent_to_and_not_where_it_would_go_by_now() {
+    let portal = Portal::impatient().await;
+    portal.slack.add_channel("C0PAYMENTS2", "payments-2");
+    portal.slack.next(POST, Fault::TakeAndHang);
+    portal.submit(request()).await;
+    portal.deliver().await;
+    portal.store.put_pod(&pod("payments").slack_channel("C0PAYMENTS2").build());
+    portal.deliver_all().await;
+    assert_eq!((portal.slack.messages(CHANNEL).len(), portal.slack.messages("C0PAYMENTS2").len()), (1, 0));
+    let row = portal.store.delivery_rows().pop().unwrap();
+    assert_eq!(row.delivery.message.unwrap().channel, CHANNEL);
+}
+
+#[tokio::test]
+async fn after_a_few_searches_that_were_cut_off_it_is_sent_rather_than_never() {
+    for fault in [Fault::TooMany(Some(60)), Fault::Status(500), Fault::Hang] {
+        let portal = Portal::impatient().await;
+        for _ in 0..20 {
+            portal.slack.next(HISTORY, fault.clone());
+        }
+        portal.slack.next(POST, Fault::Hang);
+        portal.submit(request()).await;
+        portal.deliver_all().await;
+        assert_eq!((portal.slack.count(POST), portal.slack.count(HISTORY)), (2, 4), "{fault:?}");
+        assert_eq!(portal.slack.messages(CHANNEL).len(), 1, "{fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_channel_known_by_its_name_is_searched_once_its_id_is_known() {
     let portal = Portal::impatient().await;

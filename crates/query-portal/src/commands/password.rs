@@ -6,6 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use anyhow::{Context as _, bail};
 use domain::text::NewPassword;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 pub(crate) async fn ask(from_stdin: bool) -> anyhow::Result<NewPassword> {
     let password = ask_foreign(from_stdin).await?;
@@ -19,9 +20,18 @@ pub(crate) async fn ask_foreign(from_stdin: bool) -> anyhow::Result<SecretString
 }
 
 fn first_line() -> anyhow::Result<SecretString> {
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("standard input cannot be read")?;
-    Ok(SecretString::from(line.trim_end_matches(['\n', '\r']).to_owned()))
+    // With room from the start, so that what grows leaves no copy behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(4096));
+    std::io::stdin().lock().read_until(b'\n', &mut line).context("standard input cannot be read")?;
+    read(&line)
+}
+
+/// Without the end of the line, and nothing else of it.
+fn read(line: &[u8]) -> anyhow::Result<SecretString> {
+    let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    // What Utf8Error says holds nothing of the text.
+    let text = std::str::from_utf8(line).context("the password is not in UTF-8")?;
+    Ok(SecretString::from(text))
 }
 
 fn prompt() -> anyhow::Result<SecretString> {
@@ -36,4 +46,31 @@ fn prompt() -> anyhow::Result<SecretString> {
         bail!("the two passwords differ");
     }
     Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_end_of_the_line_is_cut_and_nothing_else() {
+        for (line, password) in [
+            ("secret", "secret"),
+            ("secret\n", "secret"),
+            ("secret\r\n", "secret"),
+            ("secret\r\r\n", "secret\r"),
+            ("secret\r", "secret\r"),
+            (" secret \n", " secret "),
+            ("\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(read(line.as_bytes()).unwrap().expose_secret(), password, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_told_and_not_shown() {
+        let error = format!("{:#}", read(b"hunter2\xff\n").unwrap_err());
+        assert!(error.contains("not in UTF-8") && !error.contains("hunter2"), "{error}");
+    }
 }

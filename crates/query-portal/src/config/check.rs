@@ -67,21 +67,11 @@ pub(super) fn mistakes(config: &Config) -> Vec<String> {
     mistakes.extend(config.cors().err().map(|error| error.to_string()));
     mistakes.extend(sealed(&config.secrets));
     mistakes.extend(slack(&config.slack));
-    if !config.secrets.aws_endpoint_url.is_empty()
-        && let Err(error) = super::safe_url(&config.secrets.aws_endpoint_url)
-    {
-        mistakes.push(format!("secrets.aws_endpoint_url: {error}"));
-    }
-    for (key, prefixes) in
-        [("aws_prefixes", &config.secrets.aws_prefixes), ("sealed_prefixes", &config.secrets.sealed_prefixes)]
-    {
-        if prefixes.iter().any(String::is_empty) {
-            mistakes.push(format!("secrets.{key} must not hold empty texts: they would admit everything"));
-        }
-    }
+    mistakes.extend(config.aws_settings().err().map(|error| format!("{error:#}")));
+    mistakes.extend(prefixes(&config.secrets));
     if config.secrets.env_prefixes.iter().any(|prefix| reaches_own_variables(prefix)) {
         mistakes.push(format!(
-            "secrets.env_prefixes must not be empty texts, nor reach the portal's own variables ({}*)",
+            "secrets.env_prefixes must not be blank texts, nor reach the portal's own variables ({}*)",
             super::ENV_PREFIX
         ));
     }
@@ -101,16 +91,43 @@ fn authorities(config: &Config) -> Vec<String> {
         .collect()
 }
 
+/// What admits everything, or so much that nobody can have meant it.
+fn prefixes(secrets: &Secrets) -> Vec<String> {
+    let mut mistakes = vec![];
+    for (key, prefixes) in
+        [("aws_prefixes", &secrets.aws_prefixes), ("sealed_prefixes", &secrets.sealed_prefixes)]
+    {
+        if prefixes.iter().any(is_blank) {
+            mistakes.push(format!("secrets.{key} must not hold blank texts: they would admit everything"));
+        }
+    }
+    if secrets.aws_prefixes.iter().filter(|prefix| !is_blank(prefix)).any(|prefix| is_wide_arn(prefix)) {
+        mistakes.push(
+            "secrets.aws_prefixes: an ARN must reach beyond :secret:, as \
+             arn:aws:secretsmanager:eu-west-1:123456789012:secret:portal/; a shorter one would admit all secrets"
+                .to_owned(),
+        );
+    }
+    mistakes
+}
+
+#[expect(clippy::ptr_arg, reason = "it is what an iterator over texts hands out")]
+fn is_blank(prefix: &String) -> bool {
+    prefix.trim().is_empty()
+}
+
+/// Whether it is the beginning of ARNs, and says nothing of the secret's name.
+fn is_wide_arn(prefix: &str) -> bool {
+    let names_something = || prefix.split_once(":secret:").is_some_and(|(_, name)| !name.trim().is_empty());
+    "arn:".starts_with(prefix) || (prefix.starts_with("arn:") && !names_something())
+}
+
 /// Keys without prefixes seal nothing and harm nobody.
 fn sealed(secrets: &Secrets) -> Option<String> {
     match &secrets.sealed_keys {
         Some(keys) => SealingKeys::parse(keys).err().map(|error| format!("secrets.sealed_keys: {error}")),
         // What is wrong with the prefixes is told already.
-        None if secrets.sealed_prefixes.iter().any(String::is_empty)
-            || secrets.sealed_prefixes.is_empty() =>
-        {
-            None
-        }
+        None if secrets.sealed_prefixes.iter().any(is_blank) || secrets.sealed_prefixes.is_empty() => None,
         None => Some("secrets.sealed_keys must be set where secrets.sealed_prefixes is".to_owned()),
     }
 }
@@ -147,5 +164,5 @@ fn slack(slack: &Slack) -> Vec<String> {
 
 /// A reference that begins with this prefix could name a variable with a secret of the portal itself.
 fn reaches_own_variables(prefix: &str) -> bool {
-    super::ENV_PREFIX.starts_with(prefix) || prefix.starts_with(super::ENV_PREFIX)
+    prefix.trim().is_empty() || super::ENV_PREFIX.starts_with(prefix) || prefix.starts_with(super::ENV_PREFIX)
 }

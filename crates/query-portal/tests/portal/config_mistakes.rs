@@ -54,6 +54,22 @@ const MISTAKES: [(&str, &str, &str); 46] = [
     ("logs", "level = 'info'", "logs"),
 ];
 
+/// Of one key, so that no file could hold them all.
+const WIDE_PREFIXES: [(&str, &str); 12] = [
+    ("env_prefixes = [' ']", "secrets.env_prefixes"),
+    ("env_prefixes = ['TARGET_', \"\\t\"]", "secrets.env_prefixes"),
+    ("aws_prefixes = ['prod/', '  ']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['a']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['arn']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['arn:']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['arn:aws:secretsmanager:eu-west-1:123456789012:']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['arn:aws:secretsmanager:eu-west-1:123456789012:secret']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['arn:aws:secretsmanager:eu-west-1:123456789012:secret:']", "secrets.aws_prefixes"),
+    ("aws_prefixes = ['arn:aws:secretsmanager:eu-west-1:123456789012:secret: ']", "secrets.aws_prefixes"),
+    ("sealed_prefixes = ['prod-', ' ']", "secrets.sealed_prefixes"),
+    ("aws_endpoint_url = 'HTTP://vault.example'", "secrets.aws_endpoint_url"),
+];
+
 /// Standard error of a command that has to fail, with this file and these variables.
 fn refused(args: &[&str], toml: &str, variables: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -89,17 +105,36 @@ fn all_mistakes_of_a_file_are_told_at_once_with_their_keys() {
     }
 }
 
+/// All that a server needs.
+const GOOD: [(&str, &str); 2] = [
+    ("QUERY_PORTAL_DATABASE__URL", "postgres://portal:hunter2@localhost/portal"),
+    ("QUERY_PORTAL_AUTH__SIGNING_KEY", "hunter2 is not a good key, but it is long enough to be one"),
+];
+
+#[test]
+fn prefixes_that_admit_too_much_are_mistakes_and_those_beside_them_are_none() {
+    for (line, key) in WIDE_PREFIXES {
+        let told = refused(&["config", "check"], &file_of(&[("secrets", line, key)]), &GOOD);
+        let lines: Vec<&str> = told.trim_end().lines().skip(1).collect();
+        assert!(lines.len() == 1 && lines[0].trim_start().starts_with(key), "{line}: {told}");
+    }
+    let narrow = "[secrets]\naws_prefixes = ['arn:aws:secretsmanager:eu-west-1:123456789012:secret:p', 'arnold/', 'b']\n\
+                  aws_endpoint_url = 'HTTPS://Vault.Example'\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portal.toml");
+    fs::write(&file, narrow).unwrap();
+    let output =
+        bare_command().envs(GOOD).arg("--config").arg(&file).args(["config", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn each_mistake_is_found_when_it_is_the_only_one() {
-    let good = [
-        ("QUERY_PORTAL_DATABASE__URL", "postgres://portal:hunter2@localhost/portal"),
-        ("QUERY_PORTAL_AUTH__SIGNING_KEY", "hunter2 is not a good key, but it is long enough to be one"),
-    ];
     for mistake in MISTAKES {
         // A variable would win over the file.
         let own =
             |name: &str| mistake.2.replace('.', "__").eq_ignore_ascii_case(&name["QUERY_PORTAL_".len()..]);
-        let variables: Vec<_> = good.into_iter().filter(|(name, _)| !own(name)).collect();
+        let variables: Vec<_> = GOOD.into_iter().filter(|(name, _)| !own(name)).collect();
         let told = refused(&["config", "check"], &file_of(&[mistake]), &variables);
         let lines: Vec<&str> = told.trim_end().lines().skip(1).collect();
         assert!(lines.len() == 1 && lines[0].trim_start().starts_with(mistake.2), "{}: {told}", mistake.2);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Output;
 
 use super::harness::bare_command;
+use super::secrecy::SEALING_KEYS;
 
 const EXAMPLE: &str = include_str!("../../../../deploy/query-portal.example.toml");
 const DOCUMENTED: &str = include_str!("../../../../docs/configuration.md");
@@ -73,13 +74,23 @@ fn the_example_loads_as_it_is_and_lacks_only_what_has_no_default() {
     );
 }
 
+/// In the place of a key that the example must not have: whoever uses a published one has none.
+const NO_KEY: &str = "BASE64-OF-32-BYTES";
+
 #[test]
-fn the_example_is_complete_when_every_mark_is_removed() {
+fn the_example_is_complete_when_every_mark_is_removed_and_a_key_is_made() {
     let all: Vec<&str> =
         EXAMPLE.lines().map(|line| if setting(line).is_some() { &line[1..] } else { line }).collect();
-    let output = check(&all.join("\n"));
+    let untouched = all.join("\n");
+    let output = check(&untouched);
+    let error = String::from_utf8_lossy(&output.stderr);
+    let mistakes: Vec<&str> = error.trim_end().lines().skip(1).map(str::trim).collect();
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with("secrets.sealed_keys: "), "{error}");
+
+    let all = untouched.replace(NO_KEY, SEALING_KEYS[0]);
+    let output = check(&all);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // The control: a key that nobody knows is refused.
-    let output = check(&all.join("\n").replace("lease_seconds", "leaze_seconds"));
+    let output = check(&all.replace("lease_seconds", "leaze_seconds"));
     assert!(String::from_utf8_lossy(&output.stderr).contains("leaze_seconds"));
 }

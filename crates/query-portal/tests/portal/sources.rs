@@ -187,7 +187,26 @@ async fn sealed_logins_are_kept_listed_replaced_resealed_and_forgotten() {
     let refused = installation.attempt(&outside, SEALED_PASSWORD);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("must begin with one of these: prod-"), "{told}");
-    assert!(installation.run(&["credential", "list"]).starts_with("prod-shop\tone\t"));
+    let listed = installation.run(&["credential", "list"]);
+    assert!(listed.starts_with("prod-shop\tone\t"));
+    // An empty password is a mistake, and what is kept stays.
+    for (input, said) in
+        [("", "the password is empty"), ("\n", "the password is empty"), ("\r\n", "is empty")]
+    {
+        let refused = installation.attempt(&set, input);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && told.contains(said), "{told}");
+    }
+    for (reference, said) in [
+        ("prod-\n".to_owned(), "control characters"),
+        (format!("prod-{}", "x".repeat(508)), "1 to 512 bytes"),
+    ] {
+        let set = ["credential", "set", "--reference", &reference, "--username", &role, "--password-stdin"];
+        let refused = installation.attempt(&set, SEALED_PASSWORD);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && told.contains(said), "{told}");
+    }
+    assert_eq!(installation.run(&["credential", "list"]), listed);
 
     let server = installation.serve().await;
     let admin = server.login("admin").await;
@@ -198,8 +217,9 @@ async fn sealed_logins_are_kept_listed_replaced_resealed_and_forgotten() {
     // A new key in front, everything under it, the old one away.
     installation.set("QUERY_PORTAL_SECRETS__SEALED_KEYS", &format!("two:{new},one:{old}"));
     let resealed = installation.run(&["credential", "reseal"]);
-    assert!(resealed.starts_with("sealed 1 of 1 anew"), "{resealed}");
-    assert!(installation.run(&["credential", "reseal"]).starts_with("sealed 0 of 1 anew"));
+    assert_eq!(resealed, "1 sealed anew under two, 0 under it already, 0 failed\n");
+    let again = installation.run(&["credential", "reseal"]);
+    assert_eq!(again, "0 sealed anew under two, 1 under it already, 0 failed\n");
     installation.set("QUERY_PORTAL_SECRETS__SEALED_KEYS", &format!("two:{new}"));
     let server = installation.serve().await;
     assert_eq!(run(&installation, &server, "sealed").await["status"], "completed");
@@ -214,10 +234,13 @@ async fn sealed_logins_are_kept_listed_replaced_resealed_and_forgotten() {
         Some("credentials"),
         "{failed}"
     );
-    assert!(
-        !installation.attempt(&["credential", "reseal"], "").status.success() || {
-            installation.run(&["credential", "list"]).contains("\ttwo\t")
-        }
+    let resealed = installation.attempt(&["credential", "reseal"], "");
+    let told = String::from_utf8_lossy(&resealed.stderr).into_owned();
+    assert!(!resealed.status.success() && told.contains("prod-shop: "), "{told}");
+    assert!(told.contains("\"two\" does not open it: the key is another one"), "{told}");
+    assert_eq!(
+        String::from_utf8_lossy(&resealed.stdout),
+        "0 sealed anew under two, 0 under it already, 1 failed\n"
     );
     assert_eq!(
         installation.run(&["credential", "remove", "--reference", "prod-shop"]),
@@ -233,6 +256,63 @@ async fn sealed_logins_are_kept_listed_replaced_resealed_and_forgotten() {
         "credential.set:one credential.set:one credential.reseal:two credential.remove:-"
     );
     assert_eq!(installation.hits("sealed").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_says_its_servers_goes_to_no_other_wherever_it_is_kept() {
+    let mut installation = Installation::new().await;
+    let role = role(&installation, "tied", SEALED_PASSWORD).await;
+    let port = port_of(&installation.target_url);
+    let (here, elsewhere) = (format!("127.0.0.1:{port}"), "db.example:5432");
+    installation.set("QUERY_PORTAL_SECRETS__SEALED_PREFIXES", "[\"prod-\"]");
+    installation.set("QUERY_PORTAL_SECRETS__SEALED_KEYS", &format!("one:{}", SEALING_KEYS[0]));
+    for (reference, hosts) in
+        [("prod-here", &[here.as_str()][..]), ("prod-else", &[elsewhere]), ("prod-more", &[&here, elsewhere])]
+    {
+        let mut set =
+            vec!["credential", "set", "--reference", reference, "--username", &role, "--password-stdin"];
+        set.extend(hosts.iter().flat_map(|host| ["--host", *host]));
+        let kept = installation.attempt(&set, &format!("{SEALED_PASSWORD}\n"));
+        assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
+    }
+    let wrong = [
+        "credential",
+        "set",
+        "--reference",
+        "prod-x",
+        "--username",
+        &role,
+        "--password-stdin",
+        "--host",
+        "here",
+    ];
+    let refused = installation.attempt(&wrong, SEALED_PASSWORD);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("--host") && told.contains("host:port"), "{told}");
+    for (name, hosts) in [("TARGET_HERE", here.as_str()), ("TARGET_ELSE", elsewhere)] {
+        installation.set(&format!("{name}_USERNAME"), &role);
+        installation.set(&format!("{name}_PASSWORD"), SEALED_PASSWORD);
+        installation.set(&format!("{name}_HOSTS"), hosts);
+    }
+    let server = installation.serve().await;
+    let admin = server.login("admin").await;
+    for (id, credential, ends) in [
+        ("sealed-here", ("sealed", "prod-here"), "completed"),
+        ("sealed-else", ("sealed", "prod-else"), "failed"),
+        ("sealed-more", ("sealed", "prod-more"), "failed"),
+        ("env-here", ("env", "TARGET_HERE"), "completed"),
+        ("env-else", ("env", "TARGET_ELSE"), "failed"),
+    ] {
+        assert_eq!(add(&admin, &installation, id, credential).await.0, StatusCode::CREATED, "{id}");
+        let done = run(&installation, &server, id).await;
+        assert_eq!(done["status"], ends, "{id}: {done}");
+        if ends == "failed" {
+            let expected =
+                format!("Credentials for the instance {id} could not be fetched. Ask an admin to look.");
+            assert_eq!(done["error"]["message"], expected, "{done}");
+        }
+    }
+    assert!(server.log().contains("is for another server than the target's"), "the log says why");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

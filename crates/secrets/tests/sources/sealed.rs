@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::Timestamp;
 use domain::audit::AuditEntry;
+use domain::execution::Credentials;
 use domain::ports::{CredentialError, CredentialSource, SealedCredential, SealedStore, StoreError};
 use domain::target::{CredentialRef, CredentialSourceKind};
 use proptest::prelude::*;
@@ -23,7 +24,7 @@ fn keys(text: &str) -> SealingKeys {
 }
 
 fn seal(keys: &SealingKeys, reference: &str, username: &str, password: &str) -> SealedCredential {
-    keys.seal(reference, username, &SecretString::from(password), Timestamp::UNIX_EPOCH)
+    keys.seal(reference, &Credentials::new(username, SecretString::from(password)), Timestamp::UNIX_EPOCH)
 }
 
 /// Rows by what is asked for, which is not what is in them when somebody has tampered with the store.
@@ -162,12 +163,24 @@ fn refusal(keys: &SealingKeys, sealed: &SealedCredential) -> String {
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens_again(reference in any::<String>(), username in ".+", password in ".+") {
-        let keys = keys(NEW);
-        let opened = keys.open(&seal(&keys, &reference, &username, &password)).unwrap();
-        prop_assert_eq!(opened.username, username);
-        prop_assert_eq!(opened.password.expose_secret(), password);
-        prop_assert!(opened.hosts.is_none());
+    fn what_is_sealed_opens_again_with_the_servers_that_it_is_for(
+        reference in any::<String>(),
+        username in ".+",
+        password in ".+",
+        hosts in prop::option::of(prop::collection::btree_set(".*", 0..4)),
+    ) {
+        let keys = keys(&format!("{NEW},{OLD}"));
+        let mut login = Credentials::new(username.clone(), SecretString::from(password.clone()));
+        login.hosts.clone_from(&hosts);
+        let sealed = keys.seal(&reference, &login, Timestamp::UNIX_EPOCH);
+        let old = self::keys(OLD).seal(&reference, &login, Timestamp::UNIX_EPOCH);
+        let resealed = keys.reseal(&old, Timestamp::UNIX_EPOCH).unwrap().unwrap();
+        for sealed in [sealed, resealed] {
+            let opened = keys.open(&sealed).unwrap();
+            prop_assert_eq!(&opened.username, &username);
+            prop_assert_eq!(opened.password.expose_secret(), &password);
+            prop_assert_eq!(&opened.hosts, &hosts);
+        }
     }
 
     #[test]
@@ -238,6 +251,9 @@ fn a_login_is_sealed_anew_under_the_first_key_and_only_when_it_is_not_under_it()
     assert_eq!(keys(NEW).open(&new).unwrap().password.expose_secret(), "secret");
     assert!(both.reseal(&new, later).unwrap().is_none());
     assert!(keys(NEW).reseal(&old, later).is_err(), "without the old key it cannot be opened");
+    let another = keys(&format!("2026-q3:{}", OLD.split_once(':').unwrap().1));
+    let told = another.reseal(&new, later).unwrap_err().to_string();
+    assert!(told.contains("\"2026-q3\" does not open it"), "another key under the first one's id: {told}");
 }
 
 #[test]

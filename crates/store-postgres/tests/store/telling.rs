@@ -76,6 +76,10 @@ async fn notifications_that_cannot_be_read_end_and_hold_nothing_up() {
         let error = process.jobs.claim_notification(&worker(), at(9), at(69)).await.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { table: "jobs", column: "payload", .. }), "{error:?}");
     }
+    // Those whose kind the history knows are seen there.
+    let seen = "SELECT count(*) FROM slack_notifications WHERE status = 'failed' AND notification_type = 'submitted' \
+                AND error_message = 'the notification cannot be read'";
+    assert_eq!(client.query_one(seen, &[]).await.unwrap().get::<_, i64>(0), 2);
     let job = process.jobs.claim_notification(&worker(), at(9), at(69)).await.unwrap().unwrap();
     assert_eq!((job.request, job.kind), (pending.id, NotificationKind::Approved));
     // One of a later version that is running when its last attempt is lost ends as well.

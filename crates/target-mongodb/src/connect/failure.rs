@@ -32,8 +32,10 @@ pub(crate) fn not_connected(error: &mongodb::error::Error) -> ExecutionError {
         ErrorKind::Command(command) => matches!(command.code, 18 | 13),
         _ => false,
     };
-    if rejected {
-        return ExecutionError::CredentialsRejected { source: Box::new(Lost(chain(error))) };
-    }
-    lost(chain(error))
+    if rejected { refused(&chain(error)) } else { lost(chain(error)) }
+}
+
+/// The login was not accepted, and nothing was sent.
+pub(crate) fn refused(why: &str) -> ExecutionError {
+    ExecutionError::CredentialsRejected { source: Box::new(Lost(why.to_owned())) }
 }

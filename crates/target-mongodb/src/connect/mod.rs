@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::executor::MongoExecutorConfig;
 
-pub(crate) use failure::{chain, not_connected};
+pub(crate) use failure::{chain, not_connected, refused};
 pub(crate) use server::{Server, version};
 
 /// How long what was learnt of a server and of the login's role is believed.

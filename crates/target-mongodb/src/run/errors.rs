@@ -35,6 +35,9 @@ pub(crate) enum Cause {
     Server(DatabaseError),
     /// The connection or the server went away, and what became of the command is not known.
     Gone(DatabaseError),
+    /// No connection could be had for the command, because the server does not accept the login any more: nothing of it
+    /// was sent.
+    NotSent(DatabaseError),
     Sink(SinkError),
     /// It was answered, but with what cannot be read or shown.
     Unread(DatabaseError),
@@ -73,6 +76,11 @@ pub(crate) const MAX_TIME_EXPIRED: i32 = 50;
 /// The collection is of a kind that no transaction can write to: capped, or of time series.
 pub(crate) const NOT_IN_TRANSACTION: i32 = 263;
 
+/// Whether a command found no connection, because the server does not accept the login.
+pub(crate) fn is_refused_login(error: &Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Authentication { .. })
+}
+
 fn of_driver(error: &Error) -> Cause {
     match error.kind.as_ref() {
         ErrorKind::Command(command) => {
@@ -92,6 +100,13 @@ fn of_driver(error: &Error) -> Cause {
                 "InvalidResponse",
                 format!("The server's answer cannot be read: {}.", chain(error)),
             ))
+        }
+        ErrorKind::Authentication { .. } => {
+            let message = "The server did not accept the portal's login for a connection that the command needed, so the \
+                           command was not sent.";
+            let hint = "The login may have been replaced while this ran. Submit it again.".to_owned();
+            let refused = own("AuthenticationFailed", message.to_owned());
+            Cause::NotSent(DatabaseError { hint: Some(hint), ..refused })
         }
         ErrorKind::InvalidArgument { .. }
         | ErrorKind::Transaction { .. }

@@ -29,7 +29,7 @@ impl Stoppable for Killer {
             // Needs no right: everybody may end their own.
             let kill = self.ask(doc! { "killSessions": [self.session.clone()] }, at);
             if !matches!(timeout(ASK_LIMIT, kill).await, Ok(Ok(_))) {
-                self.spoiled.store(true, Ordering::Relaxed);
+                self.spoil();
                 tracing::debug!("the target did not take a request to end a session in time");
             }
             let Ok(Ok(operations)) = timeout(ASK_LIMIT, self.operations_at(at)).await else { continue };
@@ -43,6 +43,11 @@ impl Stoppable for Killer {
 impl Killer {
     pub(super) fn new(client: Client, session: Document, spoiled: Arc<AtomicBool>) -> Self {
         Self { client, session, spoiled }
+    }
+
+    /// Has the client forgotten: whoever comes next begins with a new one.
+    pub(super) fn spoil(&self) {
+        self.spoiled.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing of the session is at work on the server.

@@ -20,9 +20,9 @@ use mongodb::{Client, ClientSession};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::errors::{Broken, Cause, MAX_TIME_EXPIRED, number, write_errors};
+use super::errors::{Broken, Cause, MAX_TIME_EXPIRED, is_refused_login, number, write_errors};
 use super::killer::Killer;
-use crate::connect::{Link, chain, not_connected};
+use crate::connect::{Link, chain, not_connected, refused};
 use crate::numbers::int;
 use crate::rules::{Answer, Command};
 
@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     comment: String,
     pub(crate) has_transactions: bool,
     in_transaction: bool,
+    /// Whether anything of the order may have reached the server.
+    sent: bool,
 }
 
 impl Worker {
@@ -83,6 +85,7 @@ impl Worker {
             comment: format!("query-portal/{}", order.request),
             has_transactions: link.server.has_transactions,
             in_transaction: false,
+            sent: false,
         })
     }
 
@@ -135,7 +138,9 @@ impl Worker {
             let ask = database.run_raw_command(prepared?).optional(at, RunCommand::selection_criteria);
             Ok(ask.session(session).await?)
         };
-        self.watch.over(&killer, work).await
+        let waited = self.watch.over(&killer, work).await;
+        self.sent |= !was_not_sent(&waited);
+        waited
     }
 
     /// Sends a command that answers with a cursor.
@@ -154,7 +159,9 @@ impl Worker {
                 .batch()
                 .await?)
         };
-        self.watch.over(&killer, work).await
+        let waited = self.watch.over(&killer, work).await;
+        self.sent |= !was_not_sent(&waited);
+        waited
     }
 
     /// The next documents of a cursor; `None` after the last.
@@ -213,6 +220,8 @@ impl Worker {
                 }
                 return Err(match Broken::Driver(error).cause() {
                     Cause::Server(error) | Cause::Gone(error) | Cause::Unread(error) => Fault::Failed(error),
+                    // The driver asks a second time by itself: what became of the first one is not known.
+                    Cause::NotSent(error) => Fault::Over(unknown(error.message)),
                     Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
                 });
             }
@@ -255,6 +264,11 @@ impl Worker {
             return Err(Fault::Over(over));
         }
         Err(match broken.cause() {
+            Cause::NotSent(error) => {
+                // The client has a login that is good no more; the next one asks for another.
+                self.killer.spoil();
+                if self.sent { Fault::Failed(error) } else { Fault::Over(refused(&error.message)) }
+            }
             Cause::Server(error) if lost == Lost::Partly => Fault::Partly(error),
             Cause::Server(error) => Fault::Failed(error),
             Cause::Sink(error) => Fault::Over(ExecutionError::Sink(error)),
@@ -273,6 +287,10 @@ impl Worker {
     pub(crate) async fn make_quiet(&self) -> bool {
         self.killer.make_quiet().await
     }
+}
+
+fn was_not_sent<T>(waited: &Waited<Result<T, Broken>>) -> bool {
+    matches!(waited, Waited::Done(Err(Broken::Driver(error))) if is_refused_login(error))
 }
 
 /// What it means when the server goes away in the middle.

@@ -179,6 +179,34 @@ async fn a_new_password_works_at_once_and_the_old_one_does_not_any_more() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_refused_for_one_more_connection_is_a_refused_login_and_nothing_was_sent() {
+    let mut db = Db::new().await;
+    db.insert("c", vec![doc! { "_id": 1 }]).await;
+    db.target.admits.server_javascript = true;
+    db.run(r#"{"find": "c"}"#).await.report();
+    let update = doc! { "updateUser": db.user_name(), "pwd": "a-new-password" };
+    db.admin.database("admin").run_command(update).await.unwrap();
+    // The one connection that was there is at work, and others need the login.
+    let slow = db.run(r#"{"find": "c", "filter": {"$where": "sleep(3000) || true"}}"#);
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        for text in [r#"{"insert": "c", "documents": [{"_id": 2}]}"#, r#"{"find": "c"}"#] {
+            let outcome = db.run(text).await;
+            tells_no_secret(&outcome, &[&db.user_name(), "a-new-password"]);
+            assert!(
+                matches!(outcome.error(), ExecutionError::CredentialsRejected { .. }),
+                "{:?}",
+                outcome.result
+            );
+        }
+    };
+    let (slow, ()) = tokio::join!(slow, others);
+    slow.report();
+    let now = run_with(&db, r#"{"find": "c"}"#, login(&db.user_name(), "a-new-password")).await;
+    assert_eq!(now.report().statements[0].rows, 1, "the document was not inserted");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_or_is_none_is_unavailable() {
     let mut db = Db::new().await;
     let config =

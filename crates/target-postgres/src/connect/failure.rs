@@ -1,11 +1,14 @@
 //! Why there is no connection, in words that hold no credential: the server's own messages name the user.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use domain::execution::DatabaseError;
 use domain::ports::ExecutionError;
 use tokio_postgres::error::SqlState;
+
+use super::guard::AskedForPassword;
 
 const MAX_TEXT_BYTES: usize = 8 * 1024;
 
@@ -20,6 +23,8 @@ pub(crate) enum Failure {
     TimedOut(Duration),
     #[error("the connection failed: {0}")]
     Network(String),
+    #[error(transparent)]
+    AskedForPassword(AskedForPassword),
     #[error("the TLS settings cannot be used: {0}")]
     Tls(String),
     #[error("the server's version {0} is too old: PostgreSQL 14 or newer is needed")]
@@ -35,6 +40,7 @@ impl From<Failure> for ExecutionError {
             Failure::Refused(_)
             | Failure::TimedOut(_)
             | Failure::Network(_)
+            | Failure::AskedForPassword(_)
             | Failure::Tls(_)
             | Failure::TooOld(_)
             | Failure::Unexpected => Self::Unavailable { source: Box::new(failure) },
@@ -44,7 +50,11 @@ impl From<Failure> for ExecutionError {
 
 /// Turns an error that came up while connecting into what the requester may know.
 pub(crate) fn while_connecting(error: &tokio_postgres::Error) -> ExecutionError {
-    let Some(db) = error.as_db_error() else { return Failure::Network(chain(error)).into() };
+    let Some(db) = error.as_db_error() else {
+        return asked_for_password(error)
+            .map_or_else(|| Failure::Network(chain(error)), Failure::AskedForPassword)
+            .into();
+    };
     let code = db.code();
     if code.code().starts_with("28") {
         return Failure::Login(code.code().to_owned()).into();
@@ -59,6 +69,12 @@ pub(crate) fn while_connecting(error: &tokio_postgres::Error) -> ExecutionError 
         });
     }
     Failure::Refused(code.code().to_owned()).into()
+}
+
+/// What the guard ended the connection for, if that is what happened.
+fn asked_for_password(error: &tokio_postgres::Error) -> Option<AskedForPassword> {
+    let cause = error.source()?.downcast_ref::<io::Error>()?;
+    cause.get_ref()?.downcast_ref().copied()
 }
 
 /// A text of the server, short enough to be kept: whoever raises an error decides how long it is.

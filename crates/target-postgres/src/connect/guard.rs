@@ -1,8 +1,11 @@
-//! Ends a connection on which the server begins a message that is too long.
+//! Ends a connection on which the server begins a message that is too long, or asks for the password in the clear.
 //!
 //! The driver collects a message whole before it looks at it, and a row is one message: a single value can be a
 //! gigabyte. The length stands at the beginning of each message, so it is looked at here, below the driver and above
 //! TLS, before anything of the message is kept.
+//!
+//! Whoever enters an instance chooses its server, and the driver would hand the password to any server that asks for it.
+//! So a server gets no more than a proof that the portal knows it.
 
 use std::io;
 use std::pin::Pin;
@@ -19,6 +22,12 @@ const HEADER: usize = 5;
 /// The type of a message that holds a row.
 const ROW: u8 = b'D';
 
+/// The type of a message about the login, and how many bytes after its header say what is asked for.
+const LOGIN: u8 = b'R';
+const REQUEST: usize = 4;
+/// The server wants the password itself.
+const CLEARTEXT_PASSWORD: [u8; REQUEST] = 3_u32.to_be_bytes();
+
 /// The longest message that is taken, and whether a longer one came.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
@@ -28,6 +37,14 @@ pub(super) struct Guard {
     /// A connection of which this is true is closed only once the server has closed it.
     to_the_end: bool,
 }
+
+/// Why a connection was ended before its server got anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the server asks for the password in the clear, which the portal never sends: use scram-sha-256 or md5 in its \
+     pg_hba.conf"
+)]
+pub(crate) struct AskedForPassword;
 
 /// A message that was too long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,7 +78,14 @@ impl Guard {
 
     /// Watches over a stream, which tells the login by `binding` what it is bound to.
     pub(super) fn watch<S>(&self, stream: S, binding: fn(&S) -> ChannelBinding) -> Watched<S> {
-        Watched { stream, binding, guard: self.clone(), header: [0; HEADER], known: 0, body_left: 0 }
+        Watched {
+            stream,
+            binding,
+            guard: self.clone(),
+            header: [0; HEADER + REQUEST],
+            known: 0,
+            body_left: 0,
+        }
     }
 }
 
@@ -70,8 +94,8 @@ pub(super) struct Watched<S> {
     stream: S,
     binding: fn(&S) -> ChannelBinding,
     guard: Guard,
-    /// The header of the message that begins, as far as it is known.
-    header: [u8; HEADER],
+    /// The header of the message that begins, as far as it is known, and of one about the login also what it asks for.
+    header: [u8; HEADER + REQUEST],
     known: usize,
     /// What is still to come of the message before.
     body_left: usize,
@@ -83,21 +107,30 @@ impl<S> Watched<S> {
             let passed = self.body_left.min(bytes.len());
             self.body_left -= passed;
             bytes = &bytes[passed..];
-            let taken = (HEADER - self.known).min(bytes.len());
+            let wanted = if self.known < HEADER { HEADER } else { HEADER + REQUEST };
+            let taken = (wanted - self.known).min(bytes.len());
             self.header[self.known..self.known + taken].copy_from_slice(&bytes[..taken]);
             self.known += taken;
             bytes = &bytes[taken..];
             if self.known == HEADER {
-                self.known = 0;
-                self.body_left = self.length_of_body()?;
+                let body = self.length_of_body()?;
+                // Of a message about the login the first bytes of its body are looked at, too.
+                if self.header[0] != LOGIN || body < REQUEST {
+                    (self.known, self.body_left) = (0, body);
+                }
+            } else if self.known == HEADER + REQUEST {
+                if self.header[HEADER..] == CLEARTEXT_PASSWORD {
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, AskedForPassword));
+                }
+                (self.known, self.body_left) = (0, self.length_of_body()? - REQUEST);
             }
         }
         Ok(())
     }
 
     fn length_of_body(&self) -> io::Result<usize> {
-        let [kind, length @ ..] = self.header;
-        let length = u32::from_be_bytes(length) as usize;
+        let [kind, a, b, c, d, ..] = self.header;
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if length > self.guard.limit {
             self.guard.tripped.store(kind, Ordering::Relaxed);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the server's message is too long"));
@@ -200,7 +233,28 @@ mod tests {
             let refused = Err(Some(TooLong { is_row: kind == b'D', limit }));
             assert!(read(&bytes, limit).await.iter().all(|outcome| *outcome == refused));
         }
+        // A message about the login that asks for nothing neither.
+        assert!(read(&[b'R', 0, 0, 0, 6, 0, 0, b'R', 0, 0, 0, 4], 10).await.iter().all(|o| *o == Ok(12)));
         // Zero is nonsense, and no reason to fail here.
         assert!(read(&[b'D', 0, 0, 0, 0], 10).await.iter().all(|outcome| *outcome == Ok(5)));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_the_password_itself_is_heard_no_more_and_others_are() {
+        let asking = |code: u32, more: &[u8]| {
+            let length = u32::try_from(8 + more.len()).unwrap().to_be_bytes();
+            [&[b'R'][..], &length, &code.to_be_bytes(), more].concat()
+        };
+        let before = [message(b'N', 7), message(b'S', 0)].concat();
+        for (code, more) in [(0, &b""[..]), (5, b"salt"), (10, b"SCRAM-SHA-256\0\0"), (12, b"v=proof")] {
+            let bytes = [&before[..], &asking(code, more), &message(b'Z', 1)].concat();
+            assert!(read(&bytes, 100).await.iter().all(|outcome| *outcome == Ok(bytes.len())), "{code}");
+        }
+        // Not even when it says so at greater length than the protocol has it.
+        for more in [&b""[..], b"please"] {
+            let bytes = [&before[..], &asking(3, more)].concat();
+            // No message was too long, so that is not what is told.
+            assert!(read(&bytes, 100).await.iter().all(|outcome| *outcome == Err(None)));
+        }
     }
 }

@@ -4,11 +4,14 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use domain::execution::Credentials;
-use domain::ports::ExecutionError;
+use domain::ports::{ExecutionError, TargetInspector};
 use domain::target::TlsMode;
 use domain::text::DatabaseName;
 use secrecy::SecretString;
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{Db, PASSWORD};
@@ -35,6 +38,56 @@ async fn a_wrong_password_is_rejected_and_not_shown() {
     let text = shown(outcome.error());
     assert!(text.contains("28P01"), "{text}");
     assert!(!text.contains("wrong-and-secret") && !text.contains(&db.role), "{text}");
+    db.finish().await;
+}
+
+/// A server of somebody who wants the password: it answers the beginning of each connection with `request`, and keeps
+/// all that it is sent afterwards.
+async fn thief(request: &'static [u8]) -> (u16, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let got = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let length = socket.read_u32().await.unwrap();
+        let mut startup = vec![0; length as usize - 4];
+        socket.read_exact(&mut startup).await.unwrap();
+        socket.write_all(request).await.unwrap();
+        let mut got = vec![];
+        // However the portal ends it.
+        let _ = socket.read_to_end(&mut got).await;
+        got
+    });
+    (port, got)
+}
+
+#[tokio::test]
+async fn no_server_gets_the_password_itself() {
+    let mut db = Db::cold().await;
+    let (port, got) = thief(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await;
+    db.target.port = port;
+    let outcome = db.run("SELECT 1").await;
+    assert!(matches!(outcome.error(), ExecutionError::Unavailable { .. }), "{:?}", outcome.result);
+    let text = shown(outcome.error());
+    assert!(text.contains("asks for the password in the clear, which the portal never sends"), "{text}");
+    assert_eq!(got.await.unwrap(), b"", "nothing at all is sent");
+
+    // A look is no way around that.
+    let (port, got) = thief(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).await;
+    db.target.port = port;
+    let order = db.order("SELECT 1");
+    let found = db.executor.inspect(&order.target, &order.database, &order.credentials).await;
+    assert!(matches!(found, Err(ExecutionError::Unavailable { .. })), "{found:?}");
+    assert_eq!(got.await.unwrap(), b"");
+
+    // The control: a thief who asks for a proof gets an answer, and the password is not in it.
+    let (port, got) = thief(&[b'R', 0, 0, 0, 12, 0, 0, 0, 5, 1, 2, 3, 4]).await;
+    db.target.port = port;
+    let order = db.order("SELECT 1");
+    let asked =
+        tokio::time::timeout(Duration::from_secs(1), db.run_order(&order, CancellationToken::new())).await;
+    assert!(asked.is_err(), "the portal waits for the thief's verdict");
+    let got = String::from_utf8_lossy(&got.await.unwrap()).into_owned();
+    assert!(got.starts_with('p') && got.contains("md5") && !got.contains(PASSWORD), "{got:?}");
     db.finish().await;
 }
 

@@ -53,6 +53,8 @@ async fn a_look_tells_who_the_portal_is_there_and_what_it_may_do() {
         "UPDATE ON kept.t",
         "DELETE ON kept.t",
         "TRUNCATE ON kept.t",
+        "INSERT (n) ON kept.t",
+        "UPDATE (n) ON kept.t",
         "CREATE ON SCHEMA kept",
     ] {
         run(&format!("GRANT {right} TO ROLE_")).await;
@@ -61,6 +63,7 @@ async fn a_look_tells_who_the_portal_is_there_and_what_it_may_do() {
     }
     run("GRANT INSERT ON kept.t TO ROLE_; REVOKE USAGE ON SCHEMA kept FROM ROLE_").await;
     assert_eq!(look().await.may_write, Some(false), "there is no way to the table");
+    run("REVOKE INSERT ON kept.t FROM ROLE_").await;
 
     run("ALTER ROLE ROLE_ CREATEROLE CREATEDB; GRANT pg_read_all_settings, pg_monitor TO ROLE_").await;
     let strong = look().await;
@@ -75,6 +78,55 @@ async fn a_look_tells_who_the_portal_is_there_and_what_it_may_do() {
          GRANT USAGE ON SCHEMA astray TO ROLE_; ALTER ROLE ROLE_ SET search_path = astray, pg_catalog")
     .await;
     assert_eq!(look().await, strong);
+    db.finish().await;
+}
+
+#[tokio::test]
+async fn a_look_counts_what_the_role_may_do_as_another_that_it_may_become() {
+    let db = Db::cold().await;
+    let order = db.order("SELECT 1");
+    let may_write = async || {
+        let found = db.executor.inspect(&order.target, &order.database, &order.credentials).await.unwrap();
+        found.role.may_write
+    };
+    let run = async |sql: &str| {
+        let sql = sql.replace("ROLE_", &db.role).replace("DATABASE_", &db.name);
+        db.admin.batch_execute(&sql).await.unwrap();
+    };
+    run("ALTER DATABASE DATABASE_ OWNER TO CURRENT_USER; ALTER ROLE ROLE_ NOINHERIT;
+         REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM ROLE_;
+         REVOKE ALL ON ALL TABLES IN SCHEMA public FROM ROLE_;
+         CREATE SCHEMA kept; CREATE TABLE kept.t (n int, m int);
+         CREATE ROLE ROLE__way NOLOGIN; CREATE ROLE ROLE__writer NOLOGIN; CREATE ROLE ROLE__stranger NOLOGIN;
+         GRANT ROLE__way, ROLE__writer TO ROLE_; GRANT ALL ON kept.t TO ROLE__stranger;
+         GRANT USAGE ON SCHEMA kept TO ROLE__way, ROLE__stranger; GRANT SELECT ON kept.t TO ROLE__way")
+    .await;
+    assert_eq!(may_write().await, Some(false), "it is no member of who may");
+    for right in
+        ["DELETE ON kept.t", "UPDATE (m) ON kept.t", "CREATE ON SCHEMA kept", "CREATE ON DATABASE DATABASE_"]
+    {
+        run(&format!("GRANT {right} TO ROLE__writer")).await;
+        assert_eq!(may_write().await, Some(true), "{right}");
+        run(&format!("REVOKE {right} FROM ROLE__writer")).await;
+        assert_eq!(may_write().await, Some(false), "{right}");
+    }
+    // This is how a right that only another role has is used through the way that only this one has.
+    run("GRANT DELETE ON kept.t TO ROLE__writer").await;
+    run("SET SESSION AUTHORIZATION ROLE_; SET ROLE ROLE__way; PREPARE it AS DELETE FROM kept.t;
+         SET ROLE ROLE__writer; EXECUTE it; DEALLOCATE it; RESET SESSION AUTHORIZATION; RESET ROLE")
+    .await;
+    run("REVOKE DELETE ON kept.t FROM ROLE__writer").await;
+
+    // Owners can give themselves back what they took away.
+    run("ALTER TABLE kept.t OWNER TO ROLE__writer; REVOKE ALL ON kept.t FROM ROLE__writer").await;
+    assert_eq!(may_write().await, Some(true), "it may become the owner");
+    // What is inherited counts as before.
+    run("ALTER TABLE kept.t OWNER TO CURRENT_USER; ALTER ROLE ROLE_ INHERIT; GRANT INSERT ON kept.t TO ROLE__way;
+         REVOKE ROLE__way FROM ROLE_; GRANT ROLE__way TO ROLE_")
+    .await;
+    assert_eq!(may_write().await, Some(true));
+    run("DROP OWNED BY ROLE__way, ROLE__writer, ROLE__stranger; DROP ROLE ROLE__way, ROLE__writer, ROLE__stranger")
+        .await;
     db.finish().await;
 }
 

@@ -1,5 +1,7 @@
 //! `Deliveries`: what is on record of what Slack was given, and what `JobQueue` makes of it.
 
+use chrono::TimeDelta;
+use domain::Timestamp;
 use domain::ids::JobId;
 use domain::job::{Audience, NotificationJob};
 use domain::ports::{Delivery, SlackMessage};
@@ -18,8 +20,9 @@ async fn found(w: &Scene, job: &NotificationJob) -> Option<Delivery> {
     w.deliveries.find(job.lease.job).await.expect("the store answers")
 }
 
-async fn begin(w: &Scene, job: &NotificationJob, recipient: &str, second: i64) {
-    w.deliveries.begin(job, recipient, at(second)).await.expect("the store answers");
+/// Answers since when it is unclear.
+async fn begin(w: &Scene, job: &NotificationJob, recipient: &str, second: i64) -> Timestamp {
+    w.deliveries.begin(job, recipient, at(second)).await.expect("the store answers")
 }
 
 async fn sent(w: &Scene, job: &NotificationJob, message: &SlackMessage, second: i64) {
@@ -64,7 +67,7 @@ rules! { ($) __delivery_rules in deliveries, stores: Stores => Scene::set_up;
         assert_eq!(found(&w, &job).await, None);
         assert_eq!(w.deliveries.find(JobId::from_uuid(uuid_for("no job"))).await.expect("it answers"), None);
         assert_eq!(w.deliveries.channel_message(job.request).await.expect("it answers"), None);
-        w.deliveries.refused(job.lease.job).await.expect("there is nothing to refuse");
+        w.deliveries.refused(job.lease.job, at(1)).await.expect("there is nothing to refuse");
         assert_eq!(found(&w, &job).await, None);
         let unsent = w.deliveries.sent(job.lease.job, &message("1.1"), at(2)).await;
         assert!(unsent.is_err(), "what never began cannot be noted as sent, and that must not be lost");
@@ -72,9 +75,9 @@ rules! { ($) __delivery_rules in deliveries, stores: Stores => Scene::set_up;
 
     async fn what_was_begun_is_unclear_since_the_first_moment(w) {
         let job = claimed(&w).await;
-        begin(&w, &job, "#payments", 5).await;
+        assert_eq!(begin(&w, &job, "#payments", 5).await, at(5));
         assert_eq!(found(&w, &job).await, Some(open("#payments", 5)));
-        begin(&w, &job, "C0PAYMENTS", 9).await;
+        assert_eq!(begin(&w, &job, "C0PAYMENTS", 9).await, at(5));
         assert_eq!(found(&w, &job).await, Some(open("C0PAYMENTS", 5)));
         has_status(&w, &job, "pending", None).await;
     }
@@ -82,12 +85,26 @@ rules! { ($) __delivery_rules in deliveries, stores: Stores => Scene::set_up;
     async fn what_slack_refused_is_not_unclear_and_can_begin_again(w) {
         let job = claimed(&w).await;
         begin(&w, &job, "C0PAYMENTS", 5).await;
-        w.deliveries.refused(job.lease.job).await.expect("the store answers");
+        w.deliveries.refused(job.lease.job, at(5)).await.expect("the store answers");
         let refused = Delivery { unclear_since: None, ..open("C0PAYMENTS", 5) };
         assert_eq!(found(&w, &job).await, Some(refused));
         has_status(&w, &job, "pending", None).await;
-        begin(&w, &job, "C0PAYMENTS", 50).await;
+        assert_eq!(begin(&w, &job, "C0PAYMENTS", 50).await, at(50));
         assert_eq!(found(&w, &job).await, Some(open("C0PAYMENTS", 50)));
+    }
+
+    async fn the_refusal_of_one_try_leaves_the_doubt_about_another(w) {
+        let job = claimed(&w).await;
+        begin(&w, &job, "C0PAYMENTS", 5).await;
+        w.deliveries.refused(job.lease.job, at(9)).await.expect("the store answers");
+        assert_eq!(found(&w, &job).await, Some(open("C0PAYMENTS", 5)));
+        // A moment comes back as it is kept, however exact the caller's clock is.
+        let exact = at(9) + TimeDelta::nanoseconds(123_456_789);
+        w.deliveries.refused(job.lease.job, at(5)).await.expect("the store answers");
+        let since = w.deliveries.begin(&job, "C0PAYMENTS", exact).await.expect("the store answers");
+        assert_eq!(found(&w, &job).await.and_then(|delivery| delivery.unclear_since), Some(since));
+        w.deliveries.refused(job.lease.job, since).await.expect("the store answers");
+        assert_eq!(found(&w, &job).await.and_then(|delivery| delivery.unclear_since), None);
     }
 
     async fn what_slack_has_is_on_record_with_its_message(w) {

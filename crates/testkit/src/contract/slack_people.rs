@@ -31,7 +31,7 @@ async fn update(w: &Scene, name: &str, update: UserUpdate) {
 
 rules! { ($) __slack_people_rules in slack_people, stores: Stores => Scene::set_up;
     async fn a_contact_is_an_address_until_the_account_is_tied(w) {
-        let unknown = SlackContact { email: email("ada"), slack_user_id: None, not_found_at: None };
+        let unknown = SlackContact { email: email("ada"), active: true, slack_user_id: None, not_found_at: None };
         assert_eq!(contact(&w, "ada").await, unknown);
         assert!(tie(&w, "ada", "ada", "U0ADA").await);
         let known = SlackContact { slack_user_id: Some("U0ADA".to_owned()), ..unknown };
@@ -172,7 +172,9 @@ rules! { ($) __slack_people_rules in slack_people, stores: Stores => Scene::set_
 
     async fn an_account_that_is_not_active_is_found_as_such(w) {
         assert!(tie(&w, "grace", "grace", "U0GRACE").await);
+        assert!(contact(&w, "grace").await.active);
         update(&w, "grace", UserUpdate { active: Some(false), ..UserUpdate::default() }).await;
+        assert!(!contact(&w, "grace").await.active, "nobody writes to them");
         let found = w.slack_people.by_slack_id("U0GRACE").await.expect("the store answers");
         assert!(!found.expect("she is tied").user.active);
         update(&w, "grace", UserUpdate { slack_user_id: Some(None), ..UserUpdate::default() }).await;

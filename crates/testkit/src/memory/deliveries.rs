@@ -45,7 +45,12 @@ impl Deliveries for InMemoryStore {
         self.atomically(|world| Ok(world.delivery(job).map(|row| row.delivery.clone())))
     }
 
-    async fn begin(&self, job: &NotificationJob, recipient: &str, now: Timestamp) -> Result<(), StoreError> {
+    async fn begin(
+        &self,
+        job: &NotificationJob,
+        recipient: &str,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
         self.atomically(|world| {
             let row = world.delivery_of(job.lease.job, job.request, job.audience);
             // What is known to have arrived stays so.
@@ -55,13 +60,13 @@ impl Deliveries for InMemoryStore {
                 row.state = DeliveryState::Pending;
                 row.error = None;
             }
-            Ok(())
+            Ok(row.delivery.unclear_since.unwrap_or(now))
         })
     }
 
-    async fn refused(&self, job: JobId) -> Result<(), StoreError> {
+    async fn refused(&self, job: JobId, since: Timestamp) -> Result<(), StoreError> {
         self.atomically(|world| {
-            if let Some(row) = world.delivery(job) {
+            if let Some(row) = world.delivery(job).filter(|row| row.delivery.unclear_since == Some(since)) {
                 row.delivery.unclear_since = None;
             }
             Ok(())

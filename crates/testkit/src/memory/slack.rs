@@ -17,6 +17,7 @@ impl SlackPeople for InMemoryStore {
         self.atomically(|world| {
             Ok(world.accounts.get(&user).map(|account| SlackContact {
                 email: account.user.email.clone(),
+                active: account.user.active,
                 slack_user_id: account.user.slack_user_id.clone(),
                 not_found_at: account.slack_not_found_at,
             }))

@@ -87,16 +87,17 @@ fn at(engine: Engine, host: &str, port: u16) -> Target {
 #[tokio::test]
 async fn a_login_that_names_its_servers_goes_to_these_and_to_no_others() {
     use Engine::{Mongodb, Postgresql};
-    let cases: [(Target, &[&str], bool); 13] = [
+    let cases: [(Target, &[&str], bool); 14] = [
         (at(Postgresql, "db.internal", 5432), &["db.internal:5432"], true),
         (at(Postgresql, "DB.Internal", 5432), &["db.internal:5432"], true),
         (at(Postgresql, "db.internal", 5433), &["db.internal:5432"], false),
         (at(Postgresql, "thief.internal", 5432), &["db.internal:5432"], false),
-        (at(Postgresql, "db.internal", 5432), &["db.internal:5432", "two.internal:5432"], false),
+        (at(Postgresql, "db.internal", 5432), &["db.internal:5432", "two.internal:5432"], true),
         (at(Postgresql, "db.internal", 5432), &["db.internal"], false),
         (at(Postgresql, "db.internal", 5432), &[], false),
         (at(Mongodb, "b.example:27018,A.example", 27017), &["a.example:27017", "b.example:27018"], true),
-        (at(Mongodb, "a.example", 27017), &["a.example:27017", "b.example:27018"], false),
+        (at(Mongodb, "a.example", 27017), &["a.example:27017", "b.example:27018"], true),
+        (at(Mongodb, "not a host", 27017), &[], false),
         (at(Mongodb, "a.example,b.example,thief.example", 1), &["a.example:1", "b.example:1"], false),
         (at(Mongodb, "a.example:27018", 27017), &["a.example:27017"], false),
         (at(Mongodb, "mongodb+srv://Cluster.example", 27017), &["cluster.example"], true),

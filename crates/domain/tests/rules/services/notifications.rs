@@ -314,6 +314,36 @@ async fn a_delivery_that_hangs_does_not_hold_up_the_others() {
     }
 }
 
+/// The first delivery panics, and no other.
+#[derive(Default)]
+struct Panicking(Hanging);
+
+#[async_trait]
+impl Notifier for Panicking {
+    async fn notify(&self, notification: &Notification) -> Result<(), NotifyError> {
+        assert!(self.0.begun.swap(true, Ordering::Relaxed), "a defect");
+        self.0.others.notify(notification).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_panics_does_not_end_the_others_and_is_tried_again() {
+    let post = Post::new();
+    for _ in 0..3 {
+        post.world.pending(request()).await;
+    }
+    let panicking = Arc::new(Panicking::default());
+    let worker = NotificationWorker { notifier: panicking.clone(), concurrency: 1, ..post.worker() };
+    let running = tokio::spawn(async move { worker.run(CancellationToken::new()).await });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(panicking.0.others.kinds().len(), 2);
+    post.world.clock.advance(Duration::from_mins(5));
+    post.world.store.job_queue().reap(post.world.clock.now()).await.expect("the store answers");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(panicking.0.others.kinds().len(), 3);
+    running.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_told_to_stop_ends_all_of_its_deliveries() {
     let post = Post::new();

@@ -28,12 +28,16 @@ pub(super) const ADA: &str = "U0ADA";
 /// Linus', who decides for `orders`.
 pub(super) const LINUS: &str = "U0LINUS";
 
+/// The workspace of the app.
+const TEAM: &str = "T0PORTAL";
+
 /// What Slack does not do at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Broken {
     Telling,
     Dialogs,
     Profiles,
+    Teams,
 }
 
 /// Slack as it is seen through the portal's desk there.
@@ -90,6 +94,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl SlackDesk for Desk {
     fn read(&self, _: SignedCall<'_>, _: Timestamp) -> Result<Interaction, InvalidCall> {
         lock(&self.reads).pop_front().expect("the test says what the call is")
+    }
+
+    async fn is_ours(&self, by: &Presser) -> Result<bool, SlackError> {
+        self.does(Broken::Teams)?;
+        Ok(by.teams == [TEAM])
     }
 
     async fn ask_for_reason(
@@ -188,7 +197,8 @@ impl Scene {
 }
 
 pub(super) fn presser(who: &str) -> Presser {
-    Presser { slack_user_id: who.to_owned(), channel: "C0PAYMENTS".to_owned() }
+    let teams = vec![TEAM.to_owned()];
+    Presser { slack_user_id: who.to_owned(), teams, channel: "C0PAYMENTS".to_owned() }
 }
 
 pub(super) fn origin() -> Origin {
@@ -300,6 +310,25 @@ async fn who_meets_with_others_again_and_again_is_told_to_look() {
     let told = "Others decide on this request at the same time; it is pending now. Look at it again.";
     assert_eq!(scene.told_to(GRACE), [told]);
     assert_eq!(scene.world.state(pending.id).await.approvals().len(), 3, "hers is not among them");
+}
+
+#[tokio::test]
+async fn a_press_from_another_workspace_does_not_count_even_by_an_id_that_is_tied() {
+    let scene = Scene::new();
+    let pending = scene.world.pending(request()).await;
+    for teams in [vec![], vec!["T0ELSEWHERE".to_owned()]] {
+        let by = Presser { teams, ..presser(GRACE) };
+        let wish = Interaction { by: by.clone(), wish: approve(&pending), signature: TokenHash::of("v0=1") };
+        scene.decisions.carry_out(wish, origin()).await;
+        let [(told, text)] = scene.desk.told().try_into().expect("one is told");
+        assert!(told == by && text.starts_with("No account of the portal is tied"), "{text}");
+    }
+    scene.desk.set_broken(Some(Broken::Teams));
+    let refusal = scene.refused(GRACE, approve(&pending)).await;
+    assert!(refusal.contains("did not tell the portal who you are"), "{refusal}");
+    assert_eq!(scene.world.kind(pending.id).await, StateKind::Pending);
+    scene.desk.set_broken(None);
+    scene.granted(GRACE, approve(&pending)).await;
 }
 
 #[tokio::test]

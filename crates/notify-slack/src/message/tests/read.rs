@@ -91,6 +91,9 @@ fn what_is_not_shown_as_it_is_cannot_be_approved_in_slack() {
     let server = target("orders-db").search_path(hidden).build();
     let named = testkit::builders::user("ada").build();
     let named = domain::user::User { name: testkit::builders::display_name("A\u{200b}da"), ..named };
+    let turned = "a = 'א' AND 1 < 2";
+    let turning = target("orders-db").search_path(turned).build();
+    let turned_name = domain::user::User { name: testkit::builders::display_name("עדה"), ..named.clone() };
     let cases = [
         ("hidden in the text", request().text(hidden)),
         ("hidden in the comments", request().comments(hidden)),
@@ -99,6 +102,15 @@ fn what_is_not_shown_as_it_is_cannot_be_approved_in_slack() {
         ("hidden in the search path", request().target(&server)),
         ("hidden in a name", request().requester(&named)),
         ("hidden in the database", request().database(hidden)),
+        ("from right to left in the text", request().text(turned)),
+        ("from right to left in the comments", request().comments(turned)),
+        ("from right to left in a command", request().compiled(&[turned])),
+        ("from right to left in the search path", request().target(&turning)),
+        ("from right to left in a name", request().requester(&turned_name)),
+        ("many lines", request().text(&"SELECT 1\n".repeat(41))),
+        ("many commands", request().compiled(&["{\"ping\":1}"; 41])),
+        ("many empty lines", request().text("SELECT 1\n\n\n\n\n; DELETE FROM a")),
+        ("many spaces", request().text(&format!("SELECT 1{}; DELETE FROM a", " ".repeat(41)))),
         ("long text", request().text(&long)),
         ("long commands", request().compiled(&[&long])),
         ("long file name", request().script(&long[..400], "1")),
