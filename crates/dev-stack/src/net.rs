@@ -21,7 +21,7 @@ pub(crate) fn is_busy(port: u16) -> bool {
 /// Somebody is unlucky with a free port once, not three times in a row.
 const ATTEMPTS: usize = 3;
 
-/// Tries again when the log says that the port went to somebody else in the meantime.
+/// Tries again when the port, or the log of what should listen there, says that it went to somebody else in the meantime.
 pub(crate) fn retry_when_port_is_taken<T>(
     may_retry: bool,
     attempt: impl Fn() -> Result<T, DevStackError>,
@@ -29,6 +29,7 @@ pub(crate) fn retry_when_port_is_taken<T>(
     for _ in 1..ATTEMPTS {
         match attempt() {
             Err(DevStackError::NotReady { log, .. }) if may_retry && says_port_is_taken(&log) => {}
+            Err(DevStackError::PortBusy { .. }) if may_retry => {}
             outcome => return outcome,
         }
     }
