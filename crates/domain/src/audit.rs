@@ -3,7 +3,7 @@
 //! An entry never holds a secret, and never a whole query text: the digest names it, and the
 //! request itself, which is not deleted, holds it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Timestamp;
 use crate::ids::UserId;
@@ -21,6 +21,28 @@ pub struct AuditEntry {
     pub new_values: Option<Value>,
     pub origin: Origin,
     pub at: Timestamp,
+}
+
+impl AuditEntry {
+    /// An account was tied to one in Slack, because the addresses are the same: by the person's own press, or by the portal
+    /// itself (`None`), which wanted to write to them.
+    pub fn slack_tie(
+        account: UserId,
+        slack_user_id: &str,
+        by: Option<UserId>,
+        origin: Origin,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            user: by,
+            action: "user.slack".to_owned(),
+            entity: Entity::new(EntityKind::User, account),
+            old_values: None,
+            new_values: Some(json!({ "slackUserId": slack_user_id })),
+            origin,
+            at,
+        }
+    }
 }
 
 /// What an entry is about.

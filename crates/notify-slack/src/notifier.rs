@@ -13,14 +13,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use domain::Timestamp;
-use domain::audit::{AuditEntry, Entity, EntityKind};
+use domain::audit::AuditEntry;
 use domain::job::{Audience, NotificationJob};
 use domain::ports::{
     Clock, Deliveries, Delivery, Notification, Notifier, NotifyError, SlackMessage, SlackPeople, StoreError,
 };
 use domain::request::StateKind;
-use domain::user::{Channel, Origin};
-use serde_json::json;
+use domain::user::Origin;
 
 use crate::client::Slack;
 use crate::errors::{CallError, Verdict};
@@ -196,15 +195,7 @@ impl SlackNotifier {
         };
         if let Some(person) = found {
             let email = trusted_email(&self.slack, &person).await.map_err(|error| self.not_done(error))?;
-            let audit = AuditEntry {
-                user: None,
-                action: "user.slack".to_owned(),
-                entity: Entity::new(EntityKind::User, user),
-                old_values: None,
-                new_values: Some(json!({ "slackUserId": person.id })),
-                origin: Origin { channel: Channel::System, ..Origin::default() },
-                at: now,
-            };
+            let audit = AuditEntry::slack_tie(user, &person.id, None, Origin::system(), now);
             if email.as_ref() == Some(&contact.email)
                 && self.people.tie(user, &contact.email, &person.id, &audit).await.map_err(later)?
             {

@@ -15,7 +15,7 @@ use domain::services::{
 };
 use domain::target::Engine;
 use http_api::{Api, ApiSettings, RateLimits};
-use notify_slack::{Slack, SlackNotifier, WebApiDesk};
+use notify_slack::{Slack, SlackConfig, SlackNotifier, WebApiDesk};
 use script_runner::ProcessScriptRunner;
 use secrets::{AwsCredentialSource, Cached, EnvCredentialSource, SealedCredentialSource};
 use store_postgres::{
@@ -104,6 +104,28 @@ fn keyring(config: &Config, store: &PgStore, variables: Vec<(String, String)>) -
     Ok(sources.into_iter().collect())
 }
 
+/// What is told in Slack, and what is decided there.
+fn slack(
+    settings: SlackConfig,
+    store: &PgStore,
+    requests: Requests,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Notifier>, SlackDecisions)> {
+    let client = Slack::new(settings)?;
+    let people = Arc::new(PgSlackPeople::new(store.clone()));
+    let deliveries = Arc::new(PgDeliveries::new(store.clone()));
+    let notifier = SlackNotifier::new(client.clone(), deliveries, people.clone(), Arc::clone(clock));
+    let decisions = SlackDecisions {
+        requests,
+        desk: Arc::new(WebApiDesk::new(client)),
+        people,
+        users: Arc::new(PgUserStore::new(store.clone())),
+        replays: Arc::new(PgReplayGuard::new(store.clone())),
+        clock: Arc::clone(clock),
+    };
+    Ok((Arc::new(notifier), decisions))
+}
+
 /// What the server works with. Must be called inside the runtime: the change feed starts listening.
 pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Result<Portal> {
     let settings = store_config(config)?;
@@ -140,19 +162,8 @@ pub(crate) fn portal(config: &Config, surroundings: Surroundings) -> anyhow::Res
     let (notifier, slack) = match config.slack_settings()? {
         None => (surroundings.notifier, None),
         Some(settings) => {
-            let people = Arc::new(PgSlackPeople::new(store.clone()));
-            let client = Slack::new(settings)?;
-            let deliveries = Arc::new(PgDeliveries::new(store.clone()));
-            let notifier = SlackNotifier::new(client.clone(), deliveries, people.clone(), Arc::clone(&clock));
-            let slack = SlackDecisions {
-                requests: requests_service.clone(),
-                desk: Arc::new(WebApiDesk::new(client)),
-                people,
-                users: Arc::new(PgUserStore::new(store.clone())),
-                replays: Arc::new(PgReplayGuard::new(store.clone())),
-                clock: Arc::clone(&clock),
-            };
-            (Arc::new(notifier) as Arc<dyn Notifier>, Some(slack))
+            let (notifier, slack) = slack(settings, &store, requests_service.clone(), &clock)?;
+            (notifier, Some(slack))
         }
     };
     let connections = Connections {

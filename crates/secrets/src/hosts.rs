@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// DNS knows the hosts and ports behind such a name.
-const SRV: &str = "mongodb+srv://";
+pub(crate) const SRV: &str = "mongodb+srv://";
 
 /// A text that does not name a server. Such a text may be anything, so it is not repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -19,14 +19,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::hosts::SRV;
 use crate::malformed;
 
 /// The schemes of connection strings, each with the port that a host without one has.
 const SCHEMES: [(&str, u16); 4] =
     [("postgres://", 5432), ("postgresql://", 5432), ("mongodb://", 27017), (SRV, 27017)];
-
-/// DNS knows the hosts and ports behind such a name.
-const SRV: &str = "mongodb+srv://";
 
 #[derive(Deserialize)]
 struct Fields {
@@ -77,7 +75,7 @@ fn parse_connection_string(scheme: &str, port: u16, rest: &str) -> Result<Creden
     }
     let (username, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let (username, password) = (decode(username)?, decode(password)?);
-    let hosts = parse_hosts(scheme, hosts, port)?;
+    let hosts = hosts_of_string(scheme, hosts, port)?;
     Ok(Credentials { hosts: Some(hosts), ..login(username.expose_secret(), password)? })
 }
 
@@ -96,7 +94,7 @@ fn decode(text: &str) -> Result<SecretString, CredentialError> {
 
 /// As [`Target::hosts`](domain::target::Target::hosts) writes them: in lower case, each with its port, and of a name
 /// that DNS resolves the name alone.
-fn parse_hosts(scheme: &str, hosts: &str, port: u16) -> Result<BTreeSet<String>, CredentialError> {
+fn hosts_of_string(scheme: &str, hosts: &str, port: u16) -> Result<BTreeSet<String>, CredentialError> {
     let prefixed = if scheme == SRV { format!("{SRV}{hosts}") } else { hosts.to_owned() };
     let address = MongoAddress::parse(&prefixed, port, None)
         .map_err(|_| malformed("the connection string does not name its servers as host or host:port"))?;

@@ -5,10 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::{RequestError, Requests, error_chain};
-use crate::audit::{AuditEntry, Entity, EntityKind};
+use crate::audit::AuditEntry;
 use crate::ids::RequestId;
 use crate::policy::Denied;
 use crate::ports::{
@@ -160,15 +158,8 @@ impl SlackDecisions {
         if !user.active {
             return Err(Refusal::Inactive);
         }
-        let audit = AuditEntry {
-            user: Some(user.id),
-            action: "user.slack".to_owned(),
-            entity: Entity::new(EntityKind::User, user.id),
-            old_values: None,
-            new_values: Some(json!({ "slackUserId": by.slack_user_id })),
-            origin: origin.clone(),
-            at: self.clock.now(),
-        };
+        let (id, now) = (user.id, self.clock.now());
+        let audit = AuditEntry::slack_tie(id, &by.slack_user_id, Some(id), origin.clone(), now);
         if !self.people.tie(user.id, &email, &by.slack_user_id, &audit).await? {
             return Err(Refusal::Unknown);
         }

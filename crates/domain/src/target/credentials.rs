@@ -33,6 +33,16 @@ pub struct CredentialRef {
     pub reference: String,
 }
 
+impl CredentialRef {
+    /// What the reference has to be, whatever its source; the end of a sentence.
+    pub const FORM: &str = "must be 1 to 512 bytes without control characters";
+
+    pub fn is_well_formed(&self) -> bool {
+        let reference = &self.reference;
+        !reference.trim().is_empty() && reference.len() <= 512 && !reference.chars().any(char::is_control)
+    }
+}
+
 /// Why a target cannot name a credential.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ReferenceError {

@@ -18,9 +18,6 @@ use crate::config::Config;
 use crate::system::SystemClock;
 use crate::wiring;
 
-/// As an instance's reference may be.
-const LONGEST_REFERENCE: usize = 512;
-
 pub(crate) async fn credential(config: &Config, command: CredentialCommand) -> anyhow::Result<()> {
     let store = wiring::sealed_store(config)?;
     match command {
@@ -72,14 +69,11 @@ async fn set(
 ) -> anyhow::Result<()> {
     let Login { reference, username, hosts } = login;
     let keys = keys(config)?;
-    // What no instance could name is of no use.
-    if reference.trim().is_empty()
-        || reference.len() > LONGEST_REFERENCE
-        || reference.chars().any(char::is_control)
-    {
-        bail!("--reference must be 1 to {LONGEST_REFERENCE} bytes without control characters");
-    }
     let named = CredentialRef { source: CredentialSourceKind::Sealed, reference: reference.to_owned() };
+    // What no instance could name is of no use.
+    if !named.is_well_formed() {
+        bail!("--reference {}", CredentialRef::FORM);
+    }
     config.reference_rules().check(&named).context("--reference")?;
     if username.is_empty() || username.chars().any(char::is_control) {
         bail!("--username must not be empty, and holds no control characters");

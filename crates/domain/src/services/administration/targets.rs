@@ -9,8 +9,8 @@ use crate::audit::{Entity, EntityKind};
 use crate::ids::{InstanceId, PodId};
 use crate::ports::DirectoryError;
 use crate::target::{
-    Admits, DatabaseChange, Engine, LastSync, MongoAddress, ReferenceError, Target, TargetChange,
-    TargetDatabase, TlsMode,
+    Admits, CredentialRef, DatabaseChange, Engine, LastSync, MongoAddress, ReferenceError, Target,
+    TargetChange, TargetDatabase, TlsMode,
 };
 use crate::text::DatabaseName;
 use crate::user::{Origin, Permission};
@@ -213,12 +213,8 @@ fn check(target: &Target) -> Result<(), AdministrationError> {
         Engine::Postgresql => check_postgresql(target)?,
         Engine::Mongodb => check_mongodb(target)?,
     }
-    let reference = &target.credentials.reference;
-    if reference.trim().is_empty() || reference.len() > 512 || reference.chars().any(char::is_control) {
-        return invalid(
-            "connection.credentialReference",
-            "must be 1 to 512 bytes without control characters",
-        );
+    if !target.credentials.is_well_formed() {
+        return invalid("connection.credentialReference", CredentialRef::FORM);
     }
     if target.approvals_needed == 0 {
         return invalid("approvalsNeeded", "must be at least 1");
