@@ -120,7 +120,7 @@ fn set_up(server: &EphemeralPostgres) -> anyhow::Result<Server> {
     runtime.block_on(async {
         let admin = portal::admin(&login, "postgres").await?;
         let hba: String = admin.query_one("SHOW hba_file", &[]).await?.get(0);
-        fs::write(hba, "host all all 127.0.0.1/32 password\n")?;
+        fs::write(hba, "host all all 127.0.0.1/32 md5\n")?;
         let password = &login.password;
         for sql in [
             "SET password_encryption = 'md5'".to_owned(),

@@ -3,6 +3,8 @@
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::TcpStream;
 
+use postgres_protocol::authentication::md5_hash;
+
 /// Protocol 3.0.
 const PROTOCOL: u32 = 196_608;
 
@@ -203,19 +205,20 @@ impl Link {
         }
         body.push(0);
         link.send(&Message::new(0, body))?;
-        link.log_in(&server.password)?;
+        link.log_in(server)?;
         Ok(link)
     }
 
-    fn log_in(&mut self, password: &str) -> io::Result<()> {
+    fn log_in(&mut self, server: &Server) -> io::Result<()> {
         loop {
             let message = self.receive()?;
-            match (message.tag, message.body.get(..4)) {
-                // A clear-text password: `main` has set the scratch servers up so.
-                (b'R', Some([0, 0, 0, 3])) => {
-                    self.send(&Message::new(b'p', [password.as_bytes(), b"\0"].concat()))?;
+            match (message.tag, &message.body[..]) {
+                // MD5 with this salt: `main` has set the scratch servers up so.
+                (b'R', &[0, 0, 0, 5, ref salt @ ..]) if let Ok(salt) = salt.try_into() => {
+                    let answer = md5_hash(server.user.as_bytes(), server.password.as_bytes(), salt);
+                    self.send(&Message::new(b'p', [answer.as_bytes(), b"\0"].concat()))?;
                 }
-                (b'R', Some([0, 0, 0, 0])) => {}
+                (b'R', [0, 0, 0, 0]) => {}
                 (b'R' | b'E', _) => {
                     let said = String::from_utf8_lossy(&message.body).replace('\0', " ");
                     return Err(io::Error::other(format!("the server refused the login: {said}")));
