@@ -59,4 +59,4 @@ deploy-check:
     .ci/deploy-check
 
 # What CI checks, but for the lock file
-ci: deps-direction registry-hosts deploy-check lint coverage regression deny
+ci: deps-direction registry-hosts deploy-check deny lint coverage regression
