@@ -1,12 +1,10 @@
 //! What went wrong with AWS, in our own words: the SDK's errors hold whole answers, and an answer may hold a secret.
 
-use std::error::Error;
-use std::fmt::Write as _;
-
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use domain::ports::CredentialError;
+use domain::services::error_chain;
 
 use crate::malformed;
 
@@ -67,7 +65,7 @@ pub(crate) fn explain(error: SdkError<GetSecretValueError, HttpResponse>) -> Cre
         }
         // Neither of them has an answer of the service.
         SdkError::DispatchFailure(ref failure) if failure.is_timeout() => return AwsFailure::NoAnswer.into(),
-        other => return AwsFailure::NotAsked(chain(&other)).into(),
+        other => return AwsFailure::NotAsked(plain(&error_chain(&other), LONGEST_MESSAGE)).into(),
     };
     let status = error.raw().status().as_u16();
     if error.raw().status().is_success() {
@@ -95,18 +93,6 @@ pub(crate) fn explain(error: SdkError<GetSecretValueError, HttpResponse>) -> Cre
         return CredentialError::Denied { source: failure.into() };
     }
     failure.into()
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {cause}");
-        next = cause.source();
-    }
-    plain(&text, LONGEST_MESSAGE)
 }
 
 /// Printable ASCII only, and not too much of it: it goes to a log.

@@ -7,5 +7,7 @@ pub mod builders;
 pub mod contract;
 pub mod fakes;
 pub mod memory;
+mod said;
 
 pub use memory::InMemoryStore;
+pub use said::everything_said;

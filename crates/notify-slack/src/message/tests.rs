@@ -5,12 +5,13 @@ mod read;
 
 use std::time::Duration;
 
-use domain::job::{Audience, Lease, NOTIFICATION_ATTEMPTS, NotificationJob, WorkerId};
+use domain::ids::JobId;
+use domain::job::Audience;
 use domain::ports::Notification;
 use domain::request::{NotificationKind, Request, StateKind};
 use domain::target::{Limits, SlackResults, Target};
 use serde_json::Value;
-use testkit::builders::{at, pod, remark, request, target, uuid_for};
+use testkit::builders::{at, notification, remark, request, target, uuid_for};
 
 use super::{APPROVE, ButtonValue, Message, REJECT, channel_message, direct_message};
 
@@ -22,25 +23,9 @@ fn told(
     request: &Request,
     target: Option<Target>,
 ) -> Notification {
-    let lease = Lease {
-        job: domain::ids::JobId::from_uuid(uuid_for("job")),
-        fence: 1,
-        worker: WorkerId("host:1:1".to_owned()),
-    };
-    Notification {
-        job: NotificationJob {
-            lease,
-            request: request.id,
-            kind,
-            audience,
-            attempt: 1,
-            max_attempts: NOTIFICATION_ATTEMPTS,
-            queued_at: at(0),
-        },
-        request: request.clone(),
-        target,
-        pod: Some(pod("payments").build()),
-    }
+    let mut told = Notification { target, ..notification(kind, audience, request) };
+    told.job.lease.job = JobId::from_uuid(uuid_for("job"));
+    told
 }
 
 fn in_channel(request: &Request) -> Message {

@@ -9,11 +9,11 @@ use domain::execution::Credentials;
 use domain::ports::{CredentialError, CredentialSource};
 use domain::target::{CredentialRef, CredentialSourceKind};
 use secrecy::ExposeSecret;
+use testkit::everything_said;
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::moto::{OWN_TOKEN, source};
-use crate::said::everything_said;
 
 const SECRET: &str = "hF6-Rc29-kEt";
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use domain::ports::CredentialSource;
 use domain::target::{CredentialRef, CredentialSourceKind};
 use secrets::{AwsConfig, AwsCredentialSource};
+use testkit::everything_said;
 use wiremock::matchers::{header_regex, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
-
-use crate::said::everything_said;
 
 const ENDPOINT: &str = "SECRETS_TEST_ENDPOINT";
 

@@ -12,11 +12,11 @@ use domain::target::{CredentialRef, CredentialSourceKind};
 use secrecy::ExposeSecret;
 use secrets::Cached;
 use testkit::contract::CredentialHarness;
+use testkit::everything_said;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::env::Environment;
-use crate::said::everything_said;
 
 const LONG: Duration = Duration::from_hours(1);
 
@@ -126,6 +126,16 @@ async fn callers(cached: &Arc<Cached>, refused: Option<&'static str>) -> Answers
     callers
 }
 
+/// A source of these answers, of which the first one was taken and refused; eight callers wait for another one.
+async fn all_refused(answers: &[&'static str]) -> (Arc<Scripted>, Arc<Cached>, Answers) {
+    let source = Scripted::held(answers);
+    let cached = Arc::new(Cached::new(source.clone(), LONG));
+    source.release(1);
+    assert_eq!(password(cached.fetch(&reference("shop")).await), "old");
+    let callers = callers(&cached, Some("old")).await;
+    (source, cached, callers)
+}
+
 #[tokio::test]
 async fn a_credential_is_fetched_once_and_kept() {
     let source = Scripted::new(&["one", "two"]);
@@ -230,11 +240,7 @@ async fn when_another_credential_is_kept_by_now_nobody_is_asked() {
 
 #[tokio::test]
 async fn all_who_are_refused_at_once_share_one_fetch() {
-    let source = Scripted::held(&["old", "new", "newer"]);
-    let cached = Arc::new(Cached::new(source.clone(), LONG));
-    source.release(1);
-    assert_eq!(password(cached.fetch(&reference("shop")).await), "old");
-    let callers = callers(&cached, Some("old")).await;
+    let (source, _cached, callers) = all_refused(&["old", "new", "newer"]).await;
     source.release(8);
     for caller in callers {
         assert_eq!(password(caller.await.unwrap()), "new");
@@ -244,11 +250,7 @@ async fn all_who_are_refused_at_once_share_one_fetch() {
 
 #[tokio::test]
 async fn when_nothing_has_changed_those_who_came_during_the_fetch_share_another_one() {
-    let source = Scripted::held(&["old"]);
-    let cached = Arc::new(Cached::new(source.clone(), LONG));
-    source.release(1);
-    assert_eq!(password(cached.fetch(&reference("shop")).await), "old");
-    let callers = callers(&cached, Some("old")).await;
+    let (source, _cached, callers) = all_refused(&["old"]).await;
     source.release(8);
     for caller in callers {
         assert_eq!(password(caller.await.unwrap()), "old");
@@ -262,11 +264,7 @@ async fn when_nothing_has_changed_those_who_came_during_the_fetch_share_another_
 
 #[tokio::test]
 async fn a_failure_of_the_second_fetch_is_shared_and_leaves_nothing_of_the_refused_credential() {
-    let source = Scripted::held(&["old", "away", "new"]);
-    let cached = Arc::new(Cached::new(source.clone(), LONG));
-    source.release(1);
-    assert_eq!(password(cached.fetch(&reference("shop")).await), "old");
-    let callers = callers(&cached, Some("old")).await;
+    let (source, cached, callers) = all_refused(&["old", "away", "new"]).await;
     source.release(9);
     for caller in callers {
         let error = caller.await.unwrap().unwrap_err();

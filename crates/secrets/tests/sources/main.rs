@@ -8,5 +8,4 @@ mod aws_login;
 mod cached;
 mod env;
 mod moto;
-mod said;
 mod sealed;

@@ -13,8 +13,7 @@ use proptest::prelude::*;
 use secrecy::{ExposeSecret, SecretString};
 use secrets::{SealedCredentialSource, SealingKeyError, SealingKeys};
 use testkit::contract::{CredentialHarness, Login};
-
-use crate::said::everything_said;
+use testkit::everything_said;
 
 const OLD: &str = "2025-q1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const NEW: &str = "2026-q3:YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXowMTIzNDU=";

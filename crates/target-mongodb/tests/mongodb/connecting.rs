@@ -1,6 +1,5 @@
 //! Logins and roles, the way to a server, and what nobody may read in an error.
 
-use std::error::Error;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,24 +12,14 @@ use domain::text::DatabaseName;
 use mongodb::Client;
 use secrecy::SecretString;
 use target_mongodb::{MongoExecutor, MongoExecutorConfig};
+use testkit::everything_said;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{Db, Outcome, PASSWORD};
 
-/// What anybody could come to see of an error.
-pub(crate) fn everything(error: &ExecutionError) -> String {
-    let mut all = format!("{error} {error:?} {error:#?}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        all = format!("{all} {cause} {cause:?}");
-        source = cause.source();
-    }
-    all
-}
-
 /// Neither the login nor what the portal and the driver add to a command.
 pub(crate) fn tells_no_secret(outcome: &Outcome, secrets: &[&str]) -> String {
-    let all = everything(outcome.error());
+    let all = everything_said(outcome.error());
     for secret in secrets.iter().chain(&[PASSWORD, "lsid", "$clusterTime", "saslStart", "saslContinue"]) {
         assert!(!all.contains(secret), "{secret}: {all}");
     }
@@ -78,7 +67,7 @@ async fn a_wrong_login_is_rejected_without_a_word_about_it() {
         let target = &db.target;
         let inspected =
             db.executor.inspect(target, &DatabaseName::parse("admin").unwrap(), &login(name, password)).await;
-        let all = everything(&inspected.unwrap_err());
+        let all = everything_said(&inspected.unwrap_err());
         assert!(secrets.iter().all(|secret| !all.contains(secret)), "{all}");
     }
     db.run(r#"{"find": "c"}"#).await.report();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::execution::DatabaseError;
 use domain::ports::ExecutionError;
+use domain::services::error_chain;
 use tokio_postgres::error::SqlState;
 
 use super::guard::AskedForPassword;
@@ -52,7 +53,7 @@ impl From<Failure> for ExecutionError {
 pub(crate) fn while_connecting(error: &tokio_postgres::Error) -> ExecutionError {
     let Some(db) = error.as_db_error() else {
         return asked_for_password(error)
-            .map_or_else(|| Failure::Network(chain(error)), Failure::AskedForPassword)
+            .map_or_else(|| Failure::Network(error_chain(error)), Failure::AskedForPassword)
             .into();
     };
     let code = db.code();
@@ -83,17 +84,6 @@ pub(crate) fn cut(text: &str) -> String {
         return text.to_owned();
     }
     format!("{}… (cut)", &text[..text.floor_char_boundary(MAX_TEXT_BYTES)])
-}
-
-/// The driver's errors other than the server's own hold addresses and system errors at most.
-pub(crate) fn chain(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod session;
 mod tls;
 mod warm;
 
-pub(crate) use failure::{Failure, chain, cut};
+pub(crate) use failure::{Failure, cut};
 pub(crate) use guard::TooLong;
 pub(crate) use session::{ConnectSettings, Endpoint, Session, rows, timed_out, while_configuring};
 pub(crate) use tls::TlsSettings;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::execution::{Credentials, ExecutionOrder, Notice};
 use domain::ports::ExecutionError;
+use domain::services::error_chain;
 use domain::target::{Target, TlsMode};
 use domain::text::DatabaseName;
 use domain::watch::Stoppable;
@@ -16,7 +17,7 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 
 use super::carrier::Carrier;
 use super::driver::Driver;
-use super::failure::{Failure, chain, while_connecting};
+use super::failure::{Failure, while_connecting};
 use super::guard::{Guard, TooLong};
 use super::tls::{Tls, TlsSettings};
 
@@ -305,6 +306,6 @@ pub(crate) fn timed_out(limit: Duration) -> ExecutionError {
 pub(crate) fn while_configuring(error: &tokio_postgres::Error) -> ExecutionError {
     match error.as_db_error() {
         Some(_) => while_connecting(error),
-        None => Failure::Network(chain(error)).into(),
+        None => Failure::Network(error_chain(error)).into(),
     }
 }

@@ -4,9 +4,10 @@ use domain::ending::{lost, unknown};
 use domain::execution::DatabaseError;
 use domain::ports::{ExecutionError, SinkError};
 use domain::review::Position;
+use domain::services::error_chain;
 use tokio_postgres::error::{DbError, ErrorPosition};
 
-use crate::connect::{Session, TooLong, chain, cut};
+use crate::connect::{Session, TooLong, cut};
 use crate::sql::Statement;
 
 /// Why a statement did not come to its end.
@@ -99,7 +100,7 @@ pub(super) fn of_server(error: &DbError, spot: Option<Spot<'_>>) -> DatabaseErro
 pub(super) fn of_break_on(session: &Session, error: &tokio_postgres::Error, at: Progress) -> ExecutionError {
     match session.too_long() {
         Some(what) => too_long(what, at),
-        None => of_break(chain(error), at),
+        None => of_break(error_chain(error), at),
     }
 }
 
@@ -107,7 +108,7 @@ pub(super) fn of_break_on(session: &Session, error: &tokio_postgres::Error, at: 
 pub(super) fn unknown_on(session: &Session, error: &tokio_postgres::Error) -> ExecutionError {
     match session.too_long() {
         Some(what) => unknown(beginning(what)),
-        None => unknown(chain(error)),
+        None => unknown(error_chain(error)),
     }
 }
 

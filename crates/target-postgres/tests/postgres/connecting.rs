@@ -1,6 +1,5 @@
 //! Logins, roles, and what sessions pass on to one another: nothing.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use domain::execution::Credentials;
@@ -9,6 +8,7 @@ use domain::target::TlsMode;
 use domain::text::DatabaseName;
 use secrecy::SecretString;
 use target_postgres::{PostgresExecutor, PostgresExecutorConfig};
+use testkit::everything_said;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -16,26 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::harness::{Db, PASSWORD};
 
-/// Everything that an error can show to anybody.
-fn shown(error: &ExecutionError) -> String {
-    let mut text = format!("{error} {error:?} {error:#?}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text} {inner} {inner:?}");
-        cause = inner.source();
-    }
-    text
-}
-
 #[tokio::test]
-async fn a_wrong_password_is_rejected_and_not_shown() {
+async fn a_wrong_password_is_rejected_and_not_everything_said() {
     let db = Db::cold().await;
     let mut order = db.order("SELECT 1");
     order.credentials.password = SecretString::from("wrong-and-secret");
     let outcome = db.run_order(&order, CancellationToken::new()).await;
     // A server that trusts everybody on the loopback address would make this test worthless.
     assert!(matches!(outcome.error(), ExecutionError::CredentialsRejected { .. }), "{:?}", outcome.result);
-    let text = shown(outcome.error());
+    let text = everything_said(outcome.error());
     assert!(text.contains("28P01"), "{text}");
     assert!(!text.contains("wrong-and-secret") && !text.contains(&db.role), "{text}");
     db.finish().await;
@@ -67,7 +56,7 @@ async fn no_server_gets_the_password_itself() {
     db.target.port = port;
     let outcome = db.run("SELECT 1").await;
     assert!(matches!(outcome.error(), ExecutionError::Unavailable { .. }), "{:?}", outcome.result);
-    let text = shown(outcome.error());
+    let text = everything_said(outcome.error());
     assert!(text.contains("asks for the password in the clear, which the portal never sends"), "{text}");
     assert_eq!(got.await.unwrap(), b"", "nothing at all is sent");
 
@@ -114,7 +103,7 @@ async fn a_target_that_is_away_is_not_available() {
     db.target.port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let outcome = db.run("SELECT 1").await;
     assert!(matches!(outcome.error(), ExecutionError::Unavailable { .. }));
-    assert!(!shown(outcome.error()).contains(PASSWORD));
+    assert!(!everything_said(outcome.error()).contains(PASSWORD));
     db.target.port = port;
     db.target.host = "no-such-host.invalid".to_owned();
     assert!(matches!(db.run("SELECT 1").await.error(), ExecutionError::Unavailable { .. }));

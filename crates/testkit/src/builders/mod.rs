@@ -2,6 +2,7 @@
 //! rules: states are reached through the state machine, texts pass through their parsers.
 
 mod directory;
+mod notification;
 mod people;
 mod request;
 mod samples;
@@ -12,6 +13,7 @@ use domain::text::{DatabaseName, DisplayName, Email, Remark};
 use uuid::Uuid;
 
 pub use directory::{PodBuilder, TargetBuilder, database, instance_id, pod, pod_id, target, target_database};
+pub use notification::notification;
 pub use people::{
     ActorBuilder, TEST_PASSWORD, UserBuilder, actor, actor_of, approver, new_session, presented, user,
 };

@@ -1,6 +1,5 @@
 //! `CredentialSource`.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use domain::ports::{CredentialError, CredentialSource};
@@ -8,6 +7,7 @@ use domain::target::CredentialRef;
 use secrecy::ExposeSecret;
 
 use super::ready;
+use crate::everything_said;
 
 /// What is kept under a reference.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,17 +60,6 @@ fn assert_silent(h: &Harness, said: &str) {
             assert!(!said.contains(&part), "a part of a credential is shown: {said}");
         }
     }
-}
-
-/// An error with all of its causes, in every way in which it can be printed.
-fn everything_said(error: &CredentialError) -> String {
-    let mut said = format!("{error} {error:?} {error:#?}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        said = format!("{said} {cause} {cause:?}");
-        source = cause.source();
-    }
-    said
 }
 
 rules! { ($) __credential_rules in credentials, harness: Harness => ready;

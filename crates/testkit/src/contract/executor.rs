@@ -1,6 +1,5 @@
 //! `TargetExecutor`, as far as every engine has to do the same.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::ready;
+use crate::everything_said;
 use crate::fakes::CollectingSink;
 
 /// A small program that every engine can run. "Writes" means: adds rows to one place that
@@ -63,17 +63,6 @@ async fn run(h: &Harness, program: Program, limits: Limits, sink: &mut Collectin
 /// Runs with default limits and a sink that takes everything.
 async fn outcome(h: &Harness, program: Program) -> Outcome {
     run(h, program, Limits::default(), &mut CollectingSink::new()).await
-}
-
-/// An error with all of its causes, in every way in which it can be printed.
-fn everything_said(error: &ExecutionError) -> String {
-    let mut said = format!("{error} {error:?}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        said = format!("{said} {cause} {cause:?}");
-        source = cause.source();
-    }
-    said
 }
 
 rules! { ($) __executor_rules in executor, harness: Harness => ready;

@@ -2,40 +2,15 @@
 
 use std::sync::Arc;
 
-use domain::ids::JobId;
-use domain::job::{Audience, Lease, NOTIFICATION_ATTEMPTS, NotificationJob, WorkerId};
+use domain::job::{Audience, NOTIFICATION_ATTEMPTS, NotificationJob};
 use domain::ports::{Notification, Notifier};
-use domain::request::{NotificationKind, Request, StateKind};
+use domain::request::{NotificationKind, StateKind};
 use domain::text::SubmissionText;
 
 use super::ready;
-use crate::builders::{at, pod, request, target, uuid_for};
+use crate::builders::{notification, request};
 
 type Telling = Arc<dyn Notifier>;
-
-/// What to tell one audience, with everything still there that it is about.
-fn told(kind: NotificationKind, audience: Audience, request: &Request) -> Notification {
-    let job = format!("{}/{}/{}/{}", request.id, request.state.kind(), kind.as_str(), audience.as_str());
-    let job = NotificationJob {
-        lease: Lease {
-            job: JobId::from_uuid(uuid_for(&job)),
-            fence: 1,
-            worker: WorkerId("host:1:1".to_owned()),
-        },
-        request: request.id,
-        kind,
-        audience,
-        attempt: 1,
-        max_attempts: NOTIFICATION_ATTEMPTS,
-        queued_at: at(0),
-    };
-    Notification {
-        job,
-        request: request.clone(),
-        target: Some(target("orders-db").build()),
-        pod: Some(pod("payments").slack_channel("C0PAYMENTS").build()),
-    }
-}
 
 async fn tell(notifier: &Telling, notification: &Notification) {
     let NotificationJob { kind, audience, .. } = &notification.job;
@@ -52,7 +27,7 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
             let request = request().in_state(state);
             for kind in NotificationKind::ALL {
                 for audience in Audience::ALL {
-                    tell(&notifier, &told(kind, audience, &request)).await;
+                    tell(&notifier, &notification(kind, audience, &request)).await;
                 }
             }
         }
@@ -62,8 +37,8 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
     async fn a_notification_without_its_target_is_delivered(notifier) {
         for audience in Audience::ALL {
             let request = request().completed();
-            let notification = told(NotificationKind::Completed, audience, &request);
-            tell(&notifier, &Notification { target: None, ..notification }).await;
+            let told = notification(NotificationKind::Completed, audience, &request);
+            tell(&notifier, &Notification { target: None, ..told }).await;
         }
     }
 
@@ -80,7 +55,7 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
                 for state in [StateKind::Pending, StateKind::Completed, StateKind::Failed] {
                     let request = request.clone().reviewed_with_findings().in_state(state);
                     for audience in Audience::ALL {
-                        tell(&notifier, &told(NotificationKind::Submitted, audience, &request)).await;
+                        tell(&notifier, &notification(NotificationKind::Submitted, audience, &request)).await;
                     }
                 }
             }
@@ -91,9 +66,9 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
     async fn the_same_job_can_be_delivered_again(notifier) {
         let request = request().pending();
         for attempt in [1, 2, NOTIFICATION_ATTEMPTS] {
-            let mut notification = told(NotificationKind::Submitted, Audience::Channel, &request);
-            notification.job.attempt = attempt;
-            tell(&notifier, &notification).await;
+            let mut told = notification(NotificationKind::Submitted, Audience::Channel, &request);
+            told.job.attempt = attempt;
+            tell(&notifier, &told).await;
         }
     }
 
@@ -101,8 +76,8 @@ rules! { ($) __notifier_rules in notifier, notifier: Telling => ready;
         let deliveries = (0..20).map(|_| {
             let notifier = notifier.clone();
             let approved = request().approved();
-            let notification = told(NotificationKind::Approved, Audience::Channel, &approved);
-            tokio::spawn(async move { tell(&notifier, &notification).await })
+            let told = notification(NotificationKind::Approved, Audience::Channel, &approved);
+            tokio::spawn(async move { tell(&notifier, &told).await })
         });
         for delivery in deliveries.collect::<Vec<_>>() {
             delivery.await.expect("it is delivered");

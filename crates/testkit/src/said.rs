@@ -1,10 +1,9 @@
-//! Everything that an error says, to whoever logs it.
+//! What anybody could come to see of an error.
 
 use std::error::Error;
 
-use domain::ports::CredentialError;
-
-pub(crate) fn everything_said(error: &CredentialError) -> String {
+/// An error with all of its causes, in every way in which it can be printed.
+pub fn everything_said(error: &dyn Error) -> String {
     let mut said = format!("{error} {error:?} {error:#?}");
     let mut source = error.source();
     while let Some(cause) = source {
