@@ -11,8 +11,8 @@ use domain::Timestamp;
 use domain::ids::JobId;
 
 const BETWEEN: TimeDelta = TimeDelta::seconds(1);
-/// A channel that was quiet for this long, and a turn that nobody took for this long, are forgotten.
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(5);
+/// Who does not come within this time has lost its place, and a channel in which nobody waits is forgotten.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::seconds(10);
 
 /// The turns of every channel.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ type Held = (&'static str, Option<String>);
 #[derive(Debug, Default)]
 struct Lane {
     last: Option<Timestamp>,
-    /// Each waiter has a moment of its own, so that they do not all come back at once.
-    turns: HashMap<JobId, Timestamp>,
+    /// In the order of their coming, each with the moment that it was told, so that they do not all come back at once.
+    waiting: Vec<(JobId, Timestamp)>,
 }
 
 impl Pace {
@@ -63,33 +63,33 @@ impl Pace {
 
 impl Lane {
     fn turn(&mut self, job: JobId, now: Timestamp) -> Result<(), Duration> {
-        self.turns.retain(|_, turn| *turn > now - FORGOTTEN_AFTER);
-        let turn = self.turns.get(&job).copied().unwrap_or_else(|| self.free_turn(now));
-        let pause = turn - now;
-        if pause > TimeDelta::zero() {
-            self.turns.insert(job, turn);
-            return Err(pause.to_std().unwrap_or_default());
+        self.waiting.retain(|(_, told)| *told + FORGOTTEN_AFTER > now);
+        let place = self.waiting.iter().position(|(waiting, _)| *waiting == job);
+        let ahead = i32::try_from(place.unwrap_or(self.waiting.len())).unwrap_or(i32::MAX - 1);
+        let turn = self.last.map_or(now, |last| last + BETWEEN * (ahead + 1));
+        match ((turn - now).to_std().ok().filter(|pause| !pause.is_zero()), place) {
+            (Some(pause), Some(place)) => {
+                self.waiting[place].1 = turn;
+                Err(pause)
+            }
+            (Some(pause), None) => {
+                self.waiting.push((job, turn));
+                Err(pause)
+            }
+            (None, place) => {
+                place.map(|place| self.waiting.remove(place));
+                self.last = Some(now);
+                Ok(())
+            }
         }
-        // Somebody who came late may have been here a moment ago.
-        if self.last.is_some_and(|last| last + BETWEEN > now) {
-            self.turns.remove(&job);
-            let turn = self.free_turn(now);
-            self.turns.insert(job, turn);
-            return Err((turn - now).to_std().unwrap_or_default());
-        }
-        self.turns.remove(&job);
-        self.last = Some(now);
-        Ok(())
-    }
-
-    /// The first moment that is nobody's.
-    fn free_turn(&self, now: Timestamp) -> Timestamp {
-        let taken = self.turns.values().chain(&self.last).max();
-        taken.map_or(now, |last| now.max(*last + BETWEEN))
     }
 
     fn is_alive(&self, now: Timestamp) -> bool {
-        self.turns.values().chain(&self.last).any(|moment| *moment > now - FORGOTTEN_AFTER)
+        self.waiting
+            .iter()
+            .map(|(_, told)| told)
+            .chain(&self.last)
+            .any(|moment| *moment + FORGOTTEN_AFTER > now)
     }
 }
 
@@ -128,6 +128,41 @@ mod tests {
         assert_eq!(pace.turn("c", job(1), at(100)), Ok(()));
         assert_eq!(pace.turn("c", job(2), at(100)), Err(Duration::from_secs(1)));
         assert_eq!(pace.turn("c", job(3), at(100)), Err(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn coming_a_little_late_costs_nobody_a_place() {
+        let pace = Pace::default();
+        let late = |n: u32| TimeDelta::milliseconds(i64::from(n * 7 % 40));
+        let mut due: Vec<(Timestamp, u32)> = (0..30).map(|n| (epoch(), n)).collect();
+        let mut sent = Vec::new();
+        while !due.is_empty() {
+            due.sort_unstable();
+            let (moment, n) = due.remove(0);
+            let now = moment + late(n);
+            match pace.turn("c", job(n), now) {
+                Ok(()) => sent.push((n, now)),
+                Err(pause) => due.push((now + pause, n)),
+            }
+        }
+        let order: Vec<u32> = sent.iter().map(|(n, _)| *n).collect();
+        assert_eq!(order, (0..30).collect::<Vec<_>>());
+        let pauses: Vec<_> = sent.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
+        assert!(pauses.iter().all(|pause| *pause >= BETWEEN), "{pauses:?}");
+        assert!(sent[29].1 < at(31), "{:?}", sent[29]);
+    }
+
+    #[test]
+    fn who_does_not_come_holds_up_the_others_for_a_moment_only() {
+        let pace = Pace::default();
+        for n in 0..4 {
+            let _ = pace.turn("c", job(n), epoch());
+        }
+        // 1 and 2 never come.
+        assert_eq!(pace.turn("c", job(3), at(3)), Ok(()));
+        assert_eq!(pace.turn("c", job(4), at(4)), Err(Duration::from_secs(2)));
+        assert_eq!(pace.turn("c", job(5), at(20)), Ok(()));
+        assert_eq!(pace.turn("c", job(6), at(20)), Err(Duration::from_secs(1)), "1, 2 and 4 are forgotten");
     }
 
     #[test]

@@ -32,6 +32,16 @@ pub struct NotificationWorker {
     pub concurrency: usize,
 }
 
+/// What came of looking for a notification that is due.
+#[derive(Debug, PartialEq, Eq)]
+enum Delivery {
+    NothingDue,
+    /// It is delivered, given up, or has failed and is tried again later.
+    Done,
+    /// It was not its turn.
+    PutBack(Timestamp),
+}
+
 impl std::fmt::Debug for NotificationWorker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NotificationWorker").field("worker", &self.worker).finish_non_exhaustive()
@@ -46,11 +56,18 @@ impl NotificationWorker {
 
     async fn deliver_until(&self, stop: &CancellationToken) {
         let mut news = self.changes.subscribe();
+        let mut put_back = Vec::new();
         while !stop.is_cancelled() {
+            let now = self.clock.now();
+            put_back.retain(|due| *due > now);
             // A defect in one delivery must not end all others; its job is given back when its lease is over.
-            match AssertUnwindSafe(self.deliver_one()).catch_unwind().await {
-                Ok(Ok(true)) => continue,
-                Ok(Ok(false)) => {}
+            match AssertUnwindSafe(self.deliver_next()).catch_unwind().await {
+                Ok(Ok(Delivery::PutBack(due))) => {
+                    put_back.push(due);
+                    continue;
+                }
+                Ok(Ok(Delivery::Done)) => continue,
+                Ok(Ok(Delivery::NothingDue)) => {}
                 Ok(Err(error)) => {
                     tracing::warn!(error = %error_chain(&error), "notifications wait for the portal database");
                 }
@@ -58,28 +75,40 @@ impl NotificationWorker {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.poll) => {}
+                () = tokio::time::sleep(self.pause(&put_back)) => {}
                 () = wait_for_jobs(&mut news) => {}
             }
         }
     }
 
+    /// Until the first of what was put back is due, and no longer than without it: whoever comes late for its turn makes
+    /// those behind it wait too.
+    fn pause(&self, put_back: &[Timestamp]) -> Duration {
+        let now = self.clock.now();
+        let next = put_back.iter().min().map(|due| (*due - now).to_std().unwrap_or_default());
+        next.map_or(self.poll, |next| next.min(self.poll))
+    }
+
     /// Delivers the next notification that is due; false when there is none.
     pub async fn deliver_one(&self) -> Result<bool, StoreError> {
+        Ok(self.deliver_next().await? != Delivery::NothingDue)
+    }
+
+    async fn deliver_next(&self) -> Result<Delivery, StoreError> {
         let now = self.clock.now();
         let Some(job) = self.queue.claim_notification(&self.worker, now, now + LEASE).await? else {
-            return Ok(false);
+            return Ok(Delivery::NothingDue);
         };
         let outcome = self.tell(&job).await?;
         let now = self.clock.now();
         let (error, retry_at) = match outcome {
             Ok(()) => {
                 self.queue.complete_notification(&job.lease, now).await?;
-                return Ok(true);
+                return Ok(Delivery::Done);
             }
             Err(NotifyError::Later { after }) if in_time(&job, now + after) => {
                 self.queue.postpone_notification(&job.lease, now + after, now).await?;
-                return Ok(true);
+                return Ok(Delivery::PutBack(now + after));
             }
             Err(error @ NotifyError::Retry { .. }) => {
                 let at = now + backoff(job.lease.job, job.attempt);
@@ -91,7 +120,7 @@ impl NotificationWorker {
         tracing::warn!(request = %job.request, kind = job.kind.as_str(), audience = job.audience.as_str(),
             attempt = job.attempt, given_up = retry_at.is_none(), error = %text, "a notification was not delivered");
         self.queue.fail_notification(&job.lease, &text, retry_at, now).await?;
-        Ok(true)
+        Ok(Delivery::Done)
     }
 
     async fn tell(&self, job: &NotificationJob) -> Result<Result<(), NotifyError>, StoreError> {

@@ -338,7 +338,6 @@ async fn nothing_that_was_planted_is_found_in_anything_that_was_said_or_kept() {
     installation.set("QUERY_PORTAL_SLACK__SIGNING_SECRET", SIGNING_SECRET);
     installation.set("QUERY_PORTAL_SLACK__API_URL", &slack.api_url());
     installation.set("QUERY_PORTAL_SLACK__DEFAULT_CHANNEL", "C0PAYMENTS");
-    installation.set("QUERY_PORTAL_EXECUTION__POLL_SECONDS", "1");
     installation.set("QUERY_PORTAL_LOG__LEVEL", "trace");
     installation.set("RUST_BACKTRACE", "1");
     let escaped = "planted%3Ain%2Fa%40string%3F4715";
@@ -380,7 +379,7 @@ async fn nothing_that_was_planted_is_found_in_anything_that_was_said_or_kept() {
     let id = dev.submit_to(&installation, "plain", "SELECT * FROM no_such_table").await;
     let pressed = || slack.messages("C0PAYMENTS").into_iter().find(|m| format!("{m:?}").contains(&id));
     // Each of the eleven before it has a message and its edits in the same channel, and those go out one a second.
-    eventually("it is announced", Duration::from_mins(2), async || pressed().is_some()).await;
+    eventually("it is announced", Duration::from_mins(1), async || pressed().is_some()).await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let call = slack.press(&pressed().unwrap(), APPROVE, "U0MANAGER", i64::try_from(now).unwrap());
     let answer = Client::new()

@@ -255,6 +255,23 @@ async fn news_wakes_the_worker_and_a_failing_store_does_not_end_it() {
     running.await.expect("no panic");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_to_wait_for_its_turn_is_looked_for_at_that_moment() {
+    let post = Post::new();
+    post.world.pending(request()).await;
+    post.notifier.fail_next(NotifyError::Later { after: Duration::from_secs(3) });
+    let worker = NotificationWorker { changes: Arc::new(ClosedFeed), ..post.worker() };
+    let running = tokio::spawn(async move { worker.run(CancellationToken::new()).await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(post.job().due_at, at(3));
+    post.world.clock.set(at(3));
+    tokio::time::sleep(Duration::from_millis(1_990)).await;
+    assert_eq!(post.notifier.kinds(), [], "its turn is in a hundredth of a second");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(post.notifier.kinds().len(), 1, "the next poll is two seconds away");
+    running.abort();
+}
+
 /// News that end at once, as they do when their source has died.
 struct ClosedFeed;
 
